@@ -1,0 +1,1 @@
+"""How others speak to Tandem: each folder owns one foreign contract."""

@@ -1,0 +1,1 @@
+"""The command line: `tandem up`, its parts, and what an operator asks and changes."""

@@ -1,0 +1,157 @@
+"""Background jobs for projects that live in Label Studio: collect the annotations of a training run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from adapters.label_studio.access import Access
+from adapters.label_studio.client import SETUP_FAULTS, URL_MISSING, LabelStudio
+from adapters.label_studio.label_config import Binding, parse
+from adapters.label_studio.media import Media
+from adapters.label_studio.results import decode
+from adapters.label_studio.wire import AnnotatedTask, Annotation, ProjectUid, read
+from backend import jobs
+from backend.errors import Conflict, Invalid, TandemError, Unavailable
+from backend.projects import Mirror
+from backend.services import Services
+from backend.tasks import GivenAnnotation, GivenTask
+from backend.training import snapshot
+from backend.training.custody import custody
+from backend.training.run import RunState, TrainingRun
+from backend.training.service import RunLost
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_RETRIES_S = (1, 2, 4, 8, 15)
+_FETCHERS = 8
+
+
+def collect(run_id: str, attempt: int) -> None:
+    """Fetch the annotations and media of a run's project, and hand the run on to a trainer."""
+    with jobs.services(run_id) as services:
+        Collection(services).collect(run_id, attempt)
+
+
+class Collection:
+    """Collects what people said in Label Studio."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._access = Access(services)
+
+    def collect(self, run_id: str, attempt: int) -> None:
+        """Take a queued run up, make its snapshot, and queue it for training."""
+        training = self._services.training
+        try:
+            run = training.claim(run_id, attempt, state=RunState.QUEUED)
+        except RunLost:
+            return
+        with custody(training, run, every_s=self._services.settings.heartbeat_s):
+            mirror = self._services.projects.get(run.project_id)
+            self._services.tasks.replace(run.project_id, list(self._given_tasks(run, mirror)))
+            label_set = self._services.projects.get_label_set(run.label_set_id)
+            items = self._services.tasks.labelled_items(label_set.id, label_set.schema)
+            training.add_line(run, f"collected {len(items)} labelled items for {label_set.name!r}")
+            training.collected(run, snapshot.store(self._services.blobs, label_set.schema, items))
+
+    def _given_tasks(self, run: TrainingRun, mirror: Mirror) -> Iterator[GivenTask]:
+        client = self._access.client(mirror.origin)
+        bindings = parse(mirror.origin.document).bindings
+        if run.supplied is not None:
+            tasks = json.loads(self._services.blobs.path(run.supplied).read_bytes())
+        elif client is None:
+            raise Invalid(
+                "the annotations are in Label Studio: set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY for Tandem",
+                code=URL_MISSING,
+            )
+        else:
+            tasks = _fetch_tasks(client, ProjectUid.parse(mirror.origin.uid))
+        yield from self._with_media(run, mirror, bindings, tasks)
+
+    def _with_media(
+        self, run: TrainingRun, mirror: Mirror, bindings: tuple[Binding, ...], tasks: Iterable[Any]
+    ) -> Iterator[GivenTask]:
+        id_of = {row.name: row.id for row in mirror.label_sets}
+        known = self._services.tasks.known_media(run.project_id)
+        media = self._access.media(mirror.origin)
+
+        def given(sent: Any) -> GivenTask | None:
+            task = read(AnnotatedTask, sent)
+            uri = next((found for binding in bindings if isinstance(found := binding.find_data(task.data), str)), "")
+            annotations = tuple(_given_annotations(task, bindings, id_of))
+            if not annotations or not uri:
+                return None
+            digest = known.get((str(task.id), uri)) or self._fetch_media(run, media, uri, task)
+            return GivenTask(str(task.id), uri, digest, annotations)
+
+        with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch") as pool:
+            yield from (task for task in pool.map(given, tasks) if task is not None)
+
+    def _fetch_media(self, run: TrainingRun, media: Media, uri: str, task: AnnotatedTask) -> str | None:
+        """Put a task's file into the blob store; a file that cannot be had leaves the task out, with a log line."""
+        try:
+            file = _retried(lambda: media.fetch(uri, task_id=task.id))
+        except TandemError as error:
+            if error.code in SETUP_FAULTS:
+                raise
+            self._services.training.add_line(run, f"task {task.id} is left out: {error.message}")
+            return None
+        return self._services.blobs.put_file(file.path)
+
+
+def _given_annotations(
+    task: AnnotatedTask, bindings: tuple[Binding, ...], id_of: dict[str, str]
+) -> Iterator[GivenAnnotation]:
+    for number, annotation in enumerate(task.annotations):
+        if annotation.was_cancelled:
+            continue
+        answers = {
+            id_of[binding.control_name]: regions
+            for binding in bindings
+            if binding.control_name in id_of and (regions := decode(annotation.result, binding).regions) is not None
+        }
+        if answers:
+            yield GivenAnnotation(str(annotation.id or number), _updated_at(annotation), answers)
+
+
+def _updated_at(annotation: Annotation) -> datetime:
+    try:
+        moment = datetime.fromisoformat(annotation.updated_at or annotation.created_at or "")
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _fetch_tasks(client: LabelStudio, uid: ProjectUid) -> Iterator[dict[str, Any]]:
+    """Yield the annotated tasks, after making sure that this is the project that is meant.
+
+    Raises:
+        Conflict: The project with this number was created at another time: it is another installation's.
+    """
+    found = _retried(lambda: client.get_project(uid.id))
+    if uid.created_at_s is not None and found.uid != str(uid):
+        raise Conflict(
+            f"project {uid.id} of {client.url} is another one ({found.title!r}); check LABEL_STUDIO_URL",
+            code="wrong_label_studio",
+        )
+    yield from client.fetch_annotated_tasks(uid.id)
+
+
+def _retried(ask: Callable[[], T]) -> T:
+    """Ask again for half a minute while Label Studio cannot be reached."""
+    for pause_s in _RETRIES_S:
+        try:
+            return ask()
+        except Unavailable as error:
+            if error.code not in SETUP_FAULTS:
+                raise
+            log.warning("asked in vain", extra={"reason": error.message, "again_in_s": pause_s})
+            time.sleep(pause_s)
+    return ask()

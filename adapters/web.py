@@ -1,0 +1,106 @@
+"""The web application: which APIs there are, and how the server is put together."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+
+from flask import Blueprint, Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from adapters.console import routes as console
+from adapters.http import BasicAuth, error_answer, plain_error, storable
+from adapters.label_studio import contract as label_studio
+from backend import logs
+from backend.errors import TandemError
+from backend.ids import new_id
+from backend.metrics import ERRORS, REQUEST_SECONDS, REQUESTS
+from backend.services import Services
+from backend.settings import Settings
+
+log = logging.getLogger(__name__)
+
+APIS: tuple[Callable[[Services, BasicAuth], Blueprint], ...] = (console.blueprint, label_studio.blueprint)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+def create_app(settings: Settings | None = None, services: Services | None = None) -> Flask:
+    """Put the web application together; called once in each web process, after forking.
+
+    Args:
+        settings: In place of those from the environment.
+        services: In place of those built from the settings.
+    """
+    settings = settings or Settings()
+    if services is None:
+        logs.configure(settings, process="web")
+        services = Services.build(settings)
+    app = Flask("tandem", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # its answer would be no JSON
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    auth = BasicAuth(settings.basic_auth_user, settings.basic_auth_pass.get_secret_value())
+    for api in APIS:
+        app.register_blueprint(api(services, auth))
+    _observe(app)
+    _word_errors(app)
+    return app
+
+
+def _observe(app: Flask) -> None:
+    @app.before_request
+    def begin() -> None:
+        said = request.headers.get("X-Request-Id", "")
+        g.request_id = said if _REQUEST_ID.fullmatch(said) else new_id().upper()
+        g.started = time.perf_counter()
+        g.log_context = logs.context(request_id=g.request_id)
+        g.log_context.__enter__()
+        storable("The path", request.path)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        seconds = time.perf_counter() - g.started
+        route = request.url_rule.endpoint if request.url_rule else "unknown"
+        response.headers["X-Request-Id"] = g.request_id
+        REQUESTS.labels(route, response.status_code).inc()
+        REQUEST_SECONDS.labels(route).observe(seconds)
+        level = logging.DEBUG if route in ("contract.health", "contract.root") else logging.INFO
+        log.log(
+            level,
+            "request answered",
+            extra={"route": route, "status": response.status_code, "ms": round(seconds * 1000, 1)},
+        )
+        return response
+
+    @app.teardown_request
+    def forget(_: BaseException | None) -> None:
+        if "log_context" in g:
+            g.log_context.__exit__(None, None, None)
+
+
+def _word_errors(app: Flask) -> None:
+    @app.errorhandler(TandemError)
+    def expected(error: TandemError) -> Response:
+        response = error_answer(error)
+        log.warning(
+            "request refused", extra={"status": response.status_code, "code": error.code, "reason": error.message}
+        )
+        return response
+
+    @app.errorhandler(HTTPException)
+    def of_http(error: HTTPException) -> Response:
+        response = plain_error(error.code or 500, error.description or error.name)
+        for name, value in error.get_headers():
+            if name.lower() == "allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        route = request.url_rule.endpoint if request.url_rule else "unknown"
+        ERRORS.labels(route).inc()
+        log.exception("request crashed", extra={"route": route})
+        return plain_error(500, f"an internal error ({type(error).__name__}); the log says more under this request id")

@@ -1,0 +1,1 @@
+"""What the server decides and remembers. Knows nothing of HTTP, of Label Studio's words, or of a tensor."""

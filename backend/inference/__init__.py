@@ -1,0 +1,1 @@
+"""How predictions are asked for and made, in the web process."""

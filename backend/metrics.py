@@ -1,0 +1,19 @@
+"""What is counted and timed, for Prometheus; correct across several web processes."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+REQUESTS = Counter("tandem_requests", "HTTP requests answered", ["route", "status"])
+REQUEST_SECONDS = Histogram(
+    "tandem_request_seconds",
+    "Time to answer an HTTP request",
+    ["route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 3, 10, 30, 100),
+)
+PREDICTIONS = Counter("tandem_predictions", "Items predicted", ["outcome"])
+PREDICTION_SECONDS = Histogram("tandem_prediction_seconds", "Time in the network, per batch of images")
+MODEL_LOADS = Counter("tandem_model_loads", "Model versions loaded into memory")
+MODEL_LOAD_SECONDS = Histogram("tandem_model_load_seconds", "Time to load a model version")
+EVENTS = Counter("tandem_events", "Webhook events stored", ["action"])
+ERRORS = Counter("tandem_errors", "Requests that failed for a reason of ours", ["route"])

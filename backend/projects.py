@@ -1,0 +1,289 @@
+"""What is being labelled: projects, where they came from, and their label sets."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, UniqueConstraint, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from backend.errors import NotFound
+from backend.ids import new_id
+from backend.secrets import Vault
+from backend.storage.columns import utc_now
+from backend.storage.database import Database, Record
+from models.labels import LabelSchema
+
+
+class Promotion(StrEnum):
+    """When a new version takes over."""
+
+    ALWAYS = "always"
+    WHEN_BETTER = "when_better"
+    """Only when it is at least as good on the same held-out items."""
+    MANUAL = "manual"
+
+
+class Project(Record, kw_only=True):
+    """Something that is being labelled.
+
+    Attributes:
+        train_every, train_quiet_s: Override the settings of the same name; None: as set for the server.
+    """
+
+    __tablename__ = "projects"
+    id: Mapped[str] = mapped_column(primary_key=True, default_factory=new_id)
+    title: Mapped[str]
+    promotion: Mapped[str] = mapped_column(default=Promotion.ALWAYS.value)
+    train_every: Mapped[int | None] = mapped_column(default=None)
+    train_quiet_s: Mapped[float | None] = mapped_column(default=None)
+    created_at: Mapped[datetime] = mapped_column(default_factory=utc_now)
+
+
+class Origin(Record, kw_only=True):
+    """Where a project lives in somebody else's program.
+
+    Attributes:
+        kind: The adapter that speaks to it: the folder under adapters/.
+        uid: Its name there, unique among installations.
+        url: Address of that installation, as it says; may be unusable from here.
+        document: The labelling configuration in its own words; only the adapter reads it.
+        params: Extra parameters a person entered there.
+        token: Its access token, encrypted.
+        is_trusted: Whether it was set up by a caller who knew our credentials.
+        seen_at: When it last called us.
+        error: Why it last failed; empty when it did not.
+    """
+
+    __tablename__ = "origins"
+    __table_args__ = (UniqueConstraint("kind", "uid"),)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    kind: Mapped[str]
+    uid: Mapped[str]
+    url: Mapped[str] = mapped_column(default="")
+    document: Mapped[str] = mapped_column(default="")
+    params: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+    token: Mapped[str] = mapped_column(default="")
+    is_trusted: Mapped[bool] = mapped_column(default=False)
+    seen_at: Mapped[datetime | None] = mapped_column(default=None)
+    error: Mapped[str] = mapped_column(default="")
+
+
+class LabelSet(Record, kw_only=True):
+    """A named schema within a project, with the version that answers for it.
+
+    Attributes:
+        labels: The schema's stored form.
+        is_active: Whether the project's configuration still has it.
+        version_id: The model version in use; None before the first training.
+        is_pinned: Whether new versions must not take over.
+    """
+
+    __tablename__ = "label_sets"
+    __table_args__ = (UniqueConstraint("project_id", "name"),)
+    id: Mapped[str] = mapped_column(primary_key=True, default_factory=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
+    name: Mapped[str]
+    labels: Mapped[dict[str, Any]]
+    is_active: Mapped[bool] = mapped_column(default=True)
+    version_id: Mapped[str | None] = mapped_column(default=None)
+    is_pinned: Mapped[bool] = mapped_column(default=False)
+
+    @property
+    def schema(self) -> LabelSchema:
+        """What may be said."""
+        return LabelSchema.from_json(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A project as its origin last described it."""
+
+    project: Project
+    origin: Origin
+    label_sets: tuple[LabelSet, ...]
+
+
+class Projects:
+    """Finds, mirrors and changes projects."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    def mirror(
+        self,
+        kind: str,
+        uid: str,
+        *,
+        document: str,
+        schemas: Mapping[str, LabelSchema],
+        url: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        token: str | None = None,
+        is_trusted: bool = False,
+    ) -> Mirror:
+        """Find the project of an origin, or create it, and bring it up to date with what the origin says now.
+
+        Label sets that disappeared are kept, inactive: they and their versions come back with their name. Writes only
+        where something changed, so it may be called with every request.
+
+        Args:
+            kind: The adapter.
+            uid: The project's name there.
+            document: Its configuration; where it is the stored one, `schemas` is not compared again.
+            schemas: What may be said, by label set name.
+            url: Address of the installation; None leaves it as it is.
+            params: What a person entered there; None leaves them as they are.
+            token: Its access token; None leaves it as it is.
+            is_trusted: Whether the caller proved to know our credentials; once trusted, always trusted.
+        """
+        with self._database.reading():
+            mirror = self.find(kind, uid)
+        if mirror is not None and not self._differs(mirror.origin, document, url, params, token, is_trusted):
+            return mirror
+        self._make_sure_of(kind, uid)
+        with self._database.transaction() as session:
+            origin = session.scalars(select(Origin).filter_by(kind=kind, uid=uid).with_for_update()).one()
+            origin.document = document
+            origin.url = url if url is not None else origin.url
+            origin.params = dict(params) if params is not None else origin.params
+            origin.token = self._vault.encrypt(token) if token else origin.token
+            origin.is_trusted = origin.is_trusted or is_trusted
+            self._update_label_sets(session, origin.project_id, schemas)
+            session.flush()
+            found = self.find(kind, uid)
+        assert found is not None
+        return found
+
+    def _make_sure_of(self, kind: str, uid: str) -> None:
+        """Create a project without label sets for an origin that has none; of several at once the first wins."""
+        with contextlib.suppress(IntegrityError), self._database.transaction() as session:
+            if session.scalar(select(Origin.uid).filter_by(kind=kind, uid=uid)) is None:
+                project = Project(title=uid.split(".")[0])
+                session.add(project)
+                session.flush()
+                session.add(Origin(project_id=project.id, kind=kind, uid=uid))
+
+    def find(self, kind: str, uid: str) -> Mirror | None:
+        """Return the project of an origin, if it was ever set up."""
+        with self._database.reading() as session:
+            origin = self.find_origin(kind, uid)
+            return self._mirror(session, origin) if origin else None
+
+    def find_origin(self, kind: str, uid: str) -> Origin | None:
+        """Return an origin alone, if its project was ever set up; a third of the work of `find`."""
+        with self._database.reading() as session:
+            return session.scalar(select(Origin).filter_by(kind=kind, uid=uid))
+
+    def get(self, project_id: str) -> Mirror:
+        """Return a project by its id, by its origin's uid, or by the number with which that uid begins.
+
+        Raises:
+            NotFound: None fits, or several do.
+        """
+        with self._database.reading() as session:
+            fitting = session.scalars(
+                select(Origin).where(
+                    (Origin.project_id == project_id)
+                    | (Origin.uid == project_id)
+                    | Origin.uid.startswith(f"{project_id}.", autoescape=True)
+                )
+            ).all()
+            if len(fitting) != 1:
+                what = "several projects fit" if fitting else "there is no project"
+                raise NotFound(f"{what} {project_id!r}; `tandem status` lists them", code="project_not_found")
+            return self._mirror(session, fitting[0])
+
+    def all(self) -> list[Mirror]:
+        """Return every project, oldest first."""
+        with self._database.reading() as session:
+            origins = session.scalars(select(Origin).order_by(Origin.project_id)).all()
+            return [self._mirror(session, origin) for origin in origins]
+
+    def get_label_set(self, label_set_id: str) -> LabelSet:
+        """Return a label set.
+
+        Raises:
+            NotFound: There is none with that id.
+        """
+        with self._database.reading() as session:
+            found = session.get(LabelSet, label_set_id)
+            if found is None:
+                raise NotFound(f"there is no label set {label_set_id!r}", code="label_set_not_found")
+            return found
+
+    def note_contact(self, project_id: str, *, error: str = "") -> None:
+        """Remember that the origin called us, and how that went; at most one write in ten seconds where all is well."""
+        now = utc_now()
+        with self._database.reading() as session:
+            origin = session.get(Origin, project_id)
+        if origin is None:
+            return
+        is_fresh = origin.seen_at is not None and (now - origin.seen_at).total_seconds() < 10
+        if is_fresh and origin.error == error:
+            return
+        with self._database.transaction() as session:
+            stored = session.get_one(Origin, project_id)
+            stored.seen_at, stored.error = now, error
+
+    def change(
+        self,
+        project_id: str,
+        *,
+        promotion: Promotion | None = None,
+        train_every: int | None = None,
+        train_quiet_s: float | None = None,
+    ) -> Project:
+        """Change how a project promotes and trains; None leaves a value as it is."""
+        with self._database.transaction() as session:
+            project = session.get_one(Project, project_id)
+            project.promotion = promotion.value if promotion else project.promotion
+            project.train_every = train_every if train_every is not None else project.train_every
+            project.train_quiet_s = train_quiet_s if train_quiet_s is not None else project.train_quiet_s
+            return project
+
+    def token(self, origin: Origin) -> str | None:
+        """Return the access token an origin gave us, if it can be read."""
+        return self._vault.decrypt(origin.token) if origin.token else None
+
+    def _differs(
+        self,
+        origin: Origin,
+        document: str,
+        url: str | None,
+        params: Mapping[str, Any] | None,
+        token: str | None,
+        is_trusted: bool,
+    ) -> bool:
+        return (
+            origin.document != document
+            or (url is not None and origin.url != url)
+            or (params is not None and origin.params != dict(params))
+            or (bool(token) and self.token(origin) != token)
+            or (is_trusted and not origin.is_trusted)
+        )
+
+    @staticmethod
+    def _update_label_sets(session: Session, project_id: str, schemas: Mapping[str, LabelSchema]) -> None:
+        known = {row.name: row for row in session.scalars(select(LabelSet).filter_by(project_id=project_id))}
+        for name, row in known.items():
+            row.is_active = name in schemas
+        for name, schema in schemas.items():
+            if name in known:
+                known[name].labels = schema.to_json()
+            else:
+                session.add(LabelSet(project_id=project_id, name=name, labels=schema.to_json()))
+
+    @staticmethod
+    def _mirror(session: Session, origin: Origin) -> Mirror:
+        label_sets: Sequence[LabelSet] = session.scalars(
+            select(LabelSet).filter_by(project_id=origin.project_id, is_active=True).order_by(LabelSet.id)
+        ).all()
+        return Mirror(session.get_one(Project, origin.project_id), origin, tuple(label_sets))

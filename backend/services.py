@@ -1,0 +1,87 @@
+"""All services, built from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from backend.connections import Connections
+from backend.inbox import Inbox
+from backend.inference.batch import Batches
+from backend.inference.engine import Engine
+from backend.inference.service import Inference
+from backend.projects import Projects
+from backend.queue import Queue, RedisQueue
+from backend.secrets import Vault
+from backend.settings import Settings
+from backend.storage.blobs import BlobStore
+from backend.storage.database import Database
+from backend.tasks import Tasks
+from backend.training.execution import Execution
+from backend.training.service import Training
+from backend.versions import ModelVersion, Versions
+from models.catalog import predictor_loader
+from models.family import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What adapters may call."""
+
+    settings: Settings
+    database: Database
+    blobs: BlobStore
+    queue: Queue
+    projects: Projects
+    tasks: Tasks
+    versions: Versions
+    training: Training
+    execution: Execution
+    inbox: Inbox
+    batches: Batches
+    engine: Engine
+    inference: Inference
+    connections: Connections
+
+    @classmethod
+    def build(cls, settings: Settings, *, queue: Queue | None = None) -> Self:
+        """Put the services together. Nothing is connected to before it is used.
+
+        Args:
+            settings: The settings.
+            queue: In place of RQ on `settings.redis`.
+        """
+        database = Database(settings.database, pool_size=settings.web_threads)
+        queue = queue or RedisQueue(settings.redis)
+        blobs = BlobStore(settings.home / "blobs")
+        projects = Projects(database, Vault(settings.home / "secret.key"))
+        tasks = Tasks(database)
+        versions = Versions(database, blobs, settings.home / "checkpoints")
+        training = Training(database, queue, projects, settings)
+        batches = Batches(database)
+
+        def load(version: ModelVersion) -> Predictor:
+            return predictor_loader(version.family)(versions.checkpoint(version), settings.device_name)
+
+        engine = Engine(load, capacity_bytes=settings.engine_bytes)
+        return cls(
+            settings=settings,
+            database=database,
+            blobs=blobs,
+            queue=queue,
+            projects=projects,
+            tasks=tasks,
+            versions=versions,
+            training=training,
+            execution=Execution(database, training, versions, projects, blobs, settings),
+            inbox=Inbox(database, training, settings),
+            batches=batches,
+            engine=engine,
+            inference=Inference(engine, tasks, settings),
+            connections=Connections(projects, training, batches),
+        )
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+        self.inference.close()
+        self.database.close()

@@ -1,0 +1,275 @@
+"""The things to label, and what people and models said about them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ForeignKey, UniqueConstraint, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from backend.ids import new_id
+from backend.storage.columns import utc_now
+from backend.storage.database import Database, Record
+from models.examples import Split
+from models.labels import LabelSchema, Objective
+from models.regions import Choice, Region, from_json, to_json
+
+HELD_OUT_SHARE = 0.2
+PREDICTIONS_KEPT_FOR = timedelta(days=30)
+
+
+class Task(Record, kw_only=True):
+    """One item to label.
+
+    Attributes:
+        external_id: Its name in the project's origin.
+        source: Where its media came from, as the origin names it.
+        media: SHA-256 of the media in the blob store; None as long as it could not be had.
+        split: What it may be used for, once it was labelled; it never changes, so versions stay comparable.
+    """
+
+    __tablename__ = "tasks"
+    __table_args__ = (UniqueConstraint("project_id", "external_id"),)
+    id: Mapped[str] = mapped_column(primary_key=True, default_factory=new_id)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    external_id: Mapped[str]
+    source: Mapped[str]
+    media: Mapped[str | None] = mapped_column(default=None)
+    split: Mapped[str | None] = mapped_column(default=None)
+
+
+class Annotation(Record, kw_only=True):
+    """What one person said about a task, for one label set."""
+
+    __tablename__ = "annotations"
+    __table_args__ = (UniqueConstraint("task_id", "label_set_id", "external_id"),)
+    id: Mapped[str] = mapped_column(primary_key=True, default_factory=new_id)
+    task_id: Mapped[str] = mapped_column(ForeignKey("tasks.id"), index=True)
+    label_set_id: Mapped[str] = mapped_column(ForeignKey("label_sets.id"), index=True)
+    external_id: Mapped[str]
+    regions: Mapped[list[Any]]
+    updated_at: Mapped[datetime]
+
+
+class Prediction(Record, kw_only=True):
+    """What a version said about an item, kept so that the same question is not computed twice."""
+
+    __tablename__ = "predictions"
+    version_id: Mapped[str] = mapped_column(ForeignKey("model_versions.id"), primary_key=True)
+    media: Mapped[str] = mapped_column(primary_key=True)
+    regions: Mapped[list[Any]]
+    width_px: Mapped[int]
+    height_px: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default_factory=utc_now)
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What a version found in an image, and the size of the image as a viewer shows it."""
+
+    regions: tuple[Region, ...]
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAnnotation:
+    """An annotation as an adapter read it.
+
+    Attributes:
+        regions: By label set id; a label set that was not answered is absent.
+    """
+
+    external_id: str
+    updated_at: datetime
+    regions: Mapping[str, tuple[Region, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenTask:
+    """A task with its annotations, as an adapter read it."""
+
+    external_id: str
+    source: str
+    media: str | None
+    annotations: tuple[GivenAnnotation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledItem:
+    """A task that people labelled, with what they agree on: one line of a snapshot."""
+
+    key: str
+    media: str
+    regions: tuple[Region, ...]
+    split: Split
+
+
+class Tasks:
+    """Keeps tasks and annotations, and makes labelled items of them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def known_media(self, project_id: str) -> dict[tuple[str, str], str]:
+        """Return the media digests we already have, by (external id, source)."""
+        with self._database.reading() as session:
+            rows = session.execute(
+                select(Task.external_id, Task.source, Task.media).where(
+                    Task.project_id == project_id, Task.media.is_not(None)
+                )
+            )
+            return {(external_id, source): media for external_id, source, media in rows if media}
+
+    def replace(self, project_id: str, given: Iterable[GivenTask]) -> None:
+        """Make the project's annotations exactly the given ones. Tasks that are not given lose theirs."""
+        with self._database.transaction() as session:
+            rows = {row.external_id: row for row in session.scalars(select(Task).filter_by(project_id=project_id))}
+            session.execute(
+                delete(Annotation).where(Annotation.task_id.in_(select(Task.id).filter_by(project_id=project_id)))
+            )
+            said: list[tuple[Task, GivenTask]] = []
+            for item in given:
+                task = rows.get(item.external_id)
+                if task is None:
+                    task = Task(project_id=project_id, external_id=item.external_id, source=item.source)
+                    rows[item.external_id] = task
+                    session.add(task)
+                task.source, task.media = item.source, item.media
+                said.append((task, item))
+            session.flush()
+            session.add_all(
+                Annotation(
+                    task_id=task.id,
+                    label_set_id=label_set_id,
+                    external_id=annotation.external_id,
+                    regions=to_json(regions),
+                    updated_at=annotation.updated_at,
+                )
+                for task, item in said
+                for annotation in item.annotations
+                for label_set_id, regions in annotation.regions.items()
+            )
+
+    def labelled_items(self, label_set_id: str, schema: LabelSchema) -> list[LabelledItem]:
+        """Return what people said about each task, in agreement, in the order of the tasks' names.
+
+        Tasks that were never labelled before get their split here, for good: about a fifth of each label is held out.
+        Tasks without media, and answers with labels that the schema no longer has, are left out.
+        """
+        with self._database.transaction() as session:
+            answers = self._answers(session, label_set_id, schema)
+            _assign_splits([task for task, _ in answers], [regions for _, regions in answers])
+            return [
+                LabelledItem(task.external_id, task.media, regions, Split(task.split))
+                for task, regions in answers
+                if task.media is not None and task.split is not None
+            ]
+
+    def find_predictions(self, version_id: str, media: Sequence[str]) -> dict[str, Predicted]:
+        """Return what a version found earlier, by media digest."""
+        found: dict[str, Predicted] = {}
+        with self._database.reading() as session:
+            for start in range(0, len(media), 500):
+                rows = session.scalars(
+                    select(Prediction).where(
+                        Prediction.version_id == version_id, Prediction.media.in_(media[start : start + 500])
+                    )
+                )
+                for row in rows:
+                    found[row.media] = Predicted(from_json(row.regions), row.width_px, row.height_px)
+        return found
+
+    def keep_predictions(self, version_id: str, predicted: Mapping[str, Predicted]) -> None:
+        """Keep what a version found, by media digest."""
+        rows = [
+            {
+                "version_id": version_id,
+                "media": digest,
+                "regions": to_json(found.regions),
+                "width_px": found.width_px,
+                "height_px": found.height_px,
+                "created_at": utc_now(),
+            }
+            for digest, found in sorted(predicted.items())
+        ]
+        self._database.insert_new(Prediction, rows)
+
+    def forget_predictions(self, version_ids: Iterable[str]) -> None:
+        """Drop the kept predictions of versions that are no longer in use."""
+        with self._database.transaction() as session:
+            session.execute(delete(Prediction).where(Prediction.version_id.in_(list(version_ids))))
+
+    def prune(self) -> None:
+        """Forget predictions that were made long ago; whoever asks again has them computed again."""
+        with self._database.transaction() as session:
+            session.execute(delete(Prediction).where(Prediction.created_at < utc_now() - PREDICTIONS_KEPT_FOR))
+
+    @staticmethod
+    def _answers(session: Session, label_set_id: str, schema: LabelSchema) -> list[tuple[Task, tuple[Region, ...]]]:
+        rows = session.execute(
+            select(Task, Annotation)
+            .join(Annotation, Annotation.task_id == Task.id)
+            .where(Annotation.label_set_id == label_set_id, Task.media.is_not(None))
+            .order_by(Task.external_id, Annotation.updated_at, Annotation.external_id)
+        )
+        tasks: dict[str, Task] = {}
+        said: dict[str, list[tuple[Region, ...]]] = {}
+        for task, annotation in rows:
+            tasks[task.id] = task
+            known = tuple(region for region in from_json(annotation.regions) if region.label in schema.names)
+            said.setdefault(task.id, []).append(known)
+        agreed = ((tasks[task_id], agree(schema.objective, opinions)) for task_id, opinions in said.items())
+        return [(task, regions) for task, regions in agreed if regions is not None]
+
+
+def agree(objective: Objective, opinions: Sequence[tuple[Region, ...]]) -> tuple[Region, ...] | None:
+    """Return what most people said, oldest opinion first; the newest opinion breaks a tie.
+
+    Returns:
+        None where there is no answer. For MULTI_LABEL an empty tuple is an answer: none of the labels.
+
+    >>> agree(Objective.CLASSIFICATION, [(Choice("cat"),), (Choice("dog"),), (Choice("dog"),)])
+    (Choice(label='dog', score=None),)
+    """
+    if objective is Objective.CLASSIFICATION:
+        labels = [opinion[0].label for opinion in opinions if opinion]
+        if not labels:
+            return None
+        votes = Counter(labels)
+        newest = {label: position for position, label in enumerate(labels)}
+        return (Choice(max(votes, key=lambda label: (votes[label], newest[label]))),)
+    if not opinions:
+        return None
+    counts = Counter(region.label for opinion in opinions for region in opinion)
+    in_newest = {region.label for region in opinions[-1]}
+    chosen = [
+        label
+        for label, count in sorted(counts.items())
+        if 2 * count > len(opinions) or (2 * count == len(opinions) and label in in_newest)
+    ]
+    return tuple(Choice(label) for label in chosen)
+
+
+def _assign_splits(tasks: Sequence[Task], regions: Sequence[tuple[Region, ...]]) -> None:
+    """Hold out a fifth of each label, counting those already held out; the same tasks always give the same split."""
+    by_label: dict[str, list[Task]] = {}
+    for task, said in zip(tasks, regions, strict=True):
+        by_label.setdefault(said[0].label if said else "", []).append(task)
+    for label in sorted(by_label):
+        members = by_label[label]
+        num_held_out = sum(task.split == Split.HELD_OUT for task in members)
+        wanted = int(len(members) * HELD_OUT_SHARE)
+        for task in sorted((task for task in members if task.split is None), key=_draw):
+            is_held_out = num_held_out < wanted
+            task.split = Split.HELD_OUT.value if is_held_out else Split.TRAIN.value
+            num_held_out += is_held_out
+
+
+def _draw(task: Task) -> str:
+    return hashlib.sha256(task.external_id.encode()).hexdigest()

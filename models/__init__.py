@@ -1,0 +1,1 @@
+"""What a machine can see: labels, regions, images, model families. Knows nothing of users, databases or HTTP."""

@@ -1,0 +1,93 @@
+"""Bytes of an image file → an upright RGB array; the only place where images are decoded."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+from PIL import ImageOps
+
+MAX_PIXELS = 120_000_000
+"""Images with more pixels are refused: a decoded one would take more than 360 MB."""
+
+
+class BadImage(ValueError):
+    """The bytes are not an image that can be decoded; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A decoded image, upright (EXIF orientation applied).
+
+    Attributes:
+        pixels: uint8, shape (H, W, 3), RGB. May be a reduced copy, see `read`.
+        width_px: Width of the original, as a viewer shows it.
+        height_px: Height of the original, as a viewer shows it.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    width_px: int
+    height_px: int
+
+
+def read(source: bytes | Path, *, min_side_px: int | None = None) -> Image:
+    """Decode an image file: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF; grey, palette, CMYK, 16 bit, alpha.
+
+    Transparency is laid on white; 16-bit grey is scaled to 8 bits by its own range.
+
+    Args:
+        source: The file's bytes, or its path.
+        min_side_px: Where given, the result may be smaller than the original as long as its shorter side keeps at
+            least this length: decoding a JPEG is then up to three times as fast. `width_px` and `height_px` are
+            those of the original in any case.
+
+    Raises:
+        BadImage: The bytes are no image, truncated, or have more than `MAX_PIXELS` pixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with PillowImage.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+                return _decode(opened, min_side_px)
+    except BadImage:
+        raise
+    except PillowImage.DecompressionBombError as error:
+        raise BadImage(f"the image has more than {MAX_PIXELS:,} pixels") from error
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, ArithmeticError, TypeError) as error:
+        raise BadImage(f"the file is not an image that can be read ({type(error).__name__})") from error
+
+
+def _decode(opened: PillowImage.Image, min_side_px: int | None) -> Image:
+    width_px, height_px = opened.size
+    if width_px * height_px > MAX_PIXELS:
+        raise BadImage(f"the image has {width_px}×{height_px} pixels; at most {MAX_PIXELS:,} are read")
+    if opened.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+        width_px, height_px = height_px, width_px
+    if min_side_px is not None:
+        opened.draft("RGB", (min_side_px, min_side_px))
+    upright = ImageOps.exif_transpose(opened)
+    return Image(np.asarray(_to_rgb(upright), dtype=np.uint8), width_px, height_px)
+
+
+def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
+    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+        values = np.asarray(image, dtype=np.float64)
+        low, high = float(values.min()), float(values.max())
+        scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
+        return PillowImage.fromarray(scaled.astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        with_alpha = image.convert("RGBA")
+        white = PillowImage.new("RGBA", with_alpha.size, (255, 255, 255, 255))
+        return PillowImage.alpha_composite(white, with_alpha).convert("RGB")
+    return image.convert("RGB")
+
+
+def resize(pixels: npt.NDArray[np.uint8], *, width_px: int, height_px: int) -> npt.NDArray[np.uint8]:
+    """Resize an RGB array of shape (H, W, 3) with an antialiased bilinear filter; training and serving share it."""
+    resized = PillowImage.fromarray(pixels).resize((width_px, height_px), PillowImage.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.uint8)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from backend.projects import Mirror
+from backend.services import Services
+from backend.storage.columns import utc_now
+from backend.tasks import GivenAnnotation, GivenTask, LabelledItem, Predicted, agree
+from models.examples import Split
+from models.labels import Label, LabelSchema, Objective
+from models.regions import Choice
+
+LabelTasks = Callable[[Sequence[str]], None]
+
+
+def said(*labels: str) -> tuple[Choice, ...]:
+    return tuple(Choice(label) for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("opinions", "expected"),
+    [
+        ([said("cat")], "cat"),
+        ([said("cat"), said("dog"), said("dog")], "dog"),
+        ([said("cat"), said("dog")], "dog"),  # a tie goes to the newest
+        ([said("dog"), said("cat"), said()], "cat"),
+    ],
+)
+def test_people_agree_on_what_most_of_them_say(opinions: list[tuple[Choice, ...]], expected: str) -> None:
+    assert agree(Objective.CLASSIFICATION, opinions) == said(expected)
+
+
+def test_nobody_who_answers_is_no_answer() -> None:
+    assert agree(Objective.CLASSIFICATION, [said()]) is None
+    assert agree(Objective.MULTI_LABEL, []) is None
+
+
+def test_each_of_many_labels_is_voted_on() -> None:
+    opinions = [said("a", "b"), said("b", "c"), said("b")]
+
+    assert agree(Objective.MULTI_LABEL, opinions) == said("b")
+
+
+def test_none_of_many_labels_is_an_answer() -> None:
+    assert agree(Objective.MULTI_LABEL, [said("a"), said()]) == ()
+
+
+def items(services: Services, mirror: Mirror) -> list[LabelledItem]:
+    label_set = mirror.label_sets[0]
+    return services.tasks.labelled_items(label_set.id, label_set.schema)
+
+
+def test_a_fifth_of_each_label_is_held_out(services: Services, mirror: Mirror, label: LabelTasks) -> None:
+    label(["cat"] * 20 + ["dog"] * 10)
+
+    held_out = Counter(item.regions[0].label for item in items(services, mirror) if item.split is Split.HELD_OUT)
+
+    assert held_out == {"cat": 4, "dog": 2}
+
+
+def test_an_item_keeps_its_split_for_good(services: Services, mirror: Mirror, label: LabelTasks) -> None:
+    label(["cat"] * 10 + ["dog"] * 10)
+    before = {item.key: item.split for item in items(services, mirror)}
+
+    label(["dog"] * 10 + ["cat"] * 30)
+    after = {item.key: item.split for item in items(services, mirror)}
+
+    assert {key: after[key] for key in before} == before
+    assert sum(split is Split.HELD_OUT for split in after.values()) == 8
+
+
+def test_rare_labels_are_not_held_out(services: Services, mirror: Mirror, label: LabelTasks) -> None:
+    label(["cat"] * 4 + ["dog"])
+
+    assert {item.split for item in items(services, mirror)} == {Split.TRAIN}
+
+
+def test_labels_that_the_schema_lost_are_left_out(services: Services, mirror: Mirror, label: LabelTasks) -> None:
+    label(["cat", "dog", "cat"])
+    cats_only = LabelSchema(Objective.CLASSIFICATION, (Label("cat"),))
+
+    kept = services.tasks.labelled_items(mirror.label_sets[0].id, cats_only)
+
+    assert [item.key for item in kept] == ["0", "2"]
+
+
+def test_tasks_without_media_are_left_out(services: Services, mirror: Mirror) -> None:
+    annotation = GivenAnnotation("1", utc_now(), {mirror.label_sets[0].id: said("cat")})
+    services.tasks.replace(mirror.project.id, [GivenTask("1", "/1.png", None, (annotation,))])
+
+    assert items(services, mirror) == []
+
+
+def test_annotations_that_are_no_longer_given_are_gone(services: Services, mirror: Mirror, label: LabelTasks) -> None:
+    label(["cat", "dog"])
+    label(["cat"])
+
+    assert [item.key for item in items(services, mirror)] == ["0"]
+
+
+def test_known_media_are_remembered_by_task_and_source(services: Services, mirror: Mirror, label: LabelTasks) -> None:
+    label(["cat"])
+
+    known = services.tasks.known_media(mirror.project.id)
+
+    assert list(known) == [("0", "/0.png")]
+
+
+def test_predictions_of_an_unknown_version_are_not_kept_half(services: Services) -> None:
+    found = services.tasks.find_predictions("nothing", ["a" * 64])
+
+    assert found == {}
+
+
+def test_a_prediction_is_found_again(services: Services, label: LabelTasks, train: Callable[[], str]) -> None:
+    label(["cat"] * 5 + ["dog"] * 5)
+    version_id = services.training.get(train()).version_id or ""
+    predicted = Predicted((Choice("cat", 0.75),), 640, 480)
+
+    services.tasks.keep_predictions(version_id, {"a" * 64: predicted})
+    services.tasks.keep_predictions(version_id, {"a" * 64: predicted})
+    found = services.tasks.find_predictions(version_id, ["a" * 64, "b" * 64])
+    services.tasks.prune()
+    kept = services.tasks.find_predictions(version_id, ["a" * 64])
+    services.tasks.forget_predictions([version_id])
+
+    assert kept == found == {"a" * 64: predicted}
+    assert services.tasks.find_predictions(version_id, ["a" * 64]) == {}

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from backend.errors import Conflict, NotFound
+from backend.projects import Mirror
+from backend.services import Services
+from backend.versions import UNTRAINED, ModelVersion, combined_name
+
+Label = Callable[[Sequence[str]], None]
+
+
+@pytest.fixture
+def three(services: Services, label: Label, train: Callable[[], str]) -> list[ModelVersion]:
+    versions = []
+    for number in (5, 6, 7):
+        label(["cat"] * number + ["dog"] * 5)
+        versions.append(services.versions.get(services.training.get(train()).version_id or ""))
+    return versions
+
+
+def in_use(services: Services, mirror: Mirror) -> str | None:
+    return services.projects.get_label_set(mirror.label_sets[0].id).version_id
+
+
+def test_rolling_back_twice_goes_back_two_versions(
+    services: Services, mirror: Mirror, three: list[ModelVersion]
+) -> None:
+    label_set = mirror.label_sets[0].id
+
+    assert services.versions.roll_back(label_set).id == three[1].id
+    assert services.versions.roll_back(label_set).id == three[0].id
+    with pytest.raises(Conflict, match="no earlier version"):
+        services.versions.roll_back(label_set)
+    assert in_use(services, mirror) == three[0].id
+
+
+def test_a_version_rolled_back_to_is_pinned_until_unpinned(
+    services: Services, mirror: Mirror, three: list[ModelVersion]
+) -> None:
+    label_set = mirror.label_sets[0].id
+
+    services.versions.roll_back(label_set)
+    assert services.projects.get_label_set(label_set).is_pinned
+    services.versions.unpin(label_set)
+
+    assert not services.projects.get_label_set(label_set).is_pinned
+
+
+def test_the_history_tells_which_version_answered_when(
+    services: Services, mirror: Mirror, three: list[ModelVersion]
+) -> None:
+    services.versions.pin(three[0])
+
+    history = services.versions.history(mirror.label_sets[0].id)
+
+    assert [row.version_id for row in history] == [*(version.id for version in three), three[0].id]
+    assert history[-1].reason == "pinned"
+
+
+def test_a_version_is_found_by_its_name(services: Services, mirror: Mirror, three: list[ModelVersion]) -> None:
+    assert services.versions.named(mirror.project.id, three[1].name).id == three[1].id
+    with pytest.raises(NotFound):
+        services.versions.named(mirror.project.id, "pet-v9-00000000")
+
+
+def test_a_checkpoint_folder_has_the_files_of_the_version(services: Services, three: list[ModelVersion]) -> None:
+    folder = services.versions.checkpoint(three[0])
+
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.onnx", "weights.pth"]
+    assert services.versions.checkpoint(three[0]) == folder
+
+
+def test_the_combined_name_of_nothing_is_untrained() -> None:
+    assert combined_name({}) == UNTRAINED
+
+
+def test_the_combined_name_of_many_versions_stays_short(three: list[ModelVersion]) -> None:
+    one = combined_name({"a": three[0]})
+    two = combined_name({"a": three[0], "b": three[1]})
+    many = combined_name({str(number): three[number % 3] for number in range(30)})
+
+    assert one == three[0].name
+    assert two == f"{three[0].name}+{three[1].name}"
+    assert len(many) <= 200
