@@ -80,6 +80,7 @@ class LabelSet(Record, kw_only=True):
 
     Attributes:
         labels: The schema's stored form.
+        field: Which field of a task's data it is about.
         is_active: Whether the project's configuration still has it.
         version_id: The model version in use; None before the first training.
         is_pinned: Whether new versions must not take over.
@@ -91,6 +92,7 @@ class LabelSet(Record, kw_only=True):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
     name: Mapped[str]
     labels: Mapped[dict[str, Any]]
+    field: Mapped[str] = mapped_column(default="")
     is_active: Mapped[bool] = mapped_column(default=True)
     version_id: Mapped[str | None] = mapped_column(default=None)
     is_pinned: Mapped[bool] = mapped_column(default=False)
@@ -124,6 +126,7 @@ class Projects:
         *,
         document: str,
         schemas: Mapping[str, LabelSchema],
+        fields: Mapping[str, str] | None = None,
         url: str | None = None,
         params: Mapping[str, Any] | None = None,
         token: str | None = None,
@@ -137,8 +140,9 @@ class Projects:
         Args:
             kind: The adapter.
             uid: The project's name there.
-            document: Its configuration; where it is the stored one, `schemas` is not compared again.
+            document: Its configuration; where it is the stored one, only the names in `schemas` are compared.
             schemas: What may be said, by label set name.
+            fields: Which field of a task's data a label set is about, by its name.
             url: Address of the installation; None leaves it as it is.
             params: What a person entered there; None leaves them as they are.
             token: Its access token; None leaves it as it is.
@@ -146,7 +150,8 @@ class Projects:
         """
         with self._database.reading():
             mirror = self.find(kind, uid)
-        if mirror is not None and not self._differs(mirror.origin, document, url, params, token, is_trusted):
+        is_known = mirror is not None and {row.name for row in mirror.label_sets} == set(schemas)
+        if is_known and mirror and not self._differs(mirror.origin, document, url, params, token, is_trusted):
             return mirror
         self._make_sure_of(kind, uid)
         with self._database.transaction() as session:
@@ -156,7 +161,7 @@ class Projects:
             origin.params = dict(params) if params is not None else origin.params
             origin.token = self._vault.encrypt(token) if token else origin.token
             origin.is_trusted = origin.is_trusted or is_trusted
-            self._update_label_sets(session, origin.project_id, schemas)
+            self._update_label_sets(session, origin.project_id, schemas, fields or {})
             session.flush()
             found = self.find(kind, uid)
         assert found is not None
@@ -271,15 +276,16 @@ class Projects:
         )
 
     @staticmethod
-    def _update_label_sets(session: Session, project_id: str, schemas: Mapping[str, LabelSchema]) -> None:
+    def _update_label_sets(
+        session: Session, project_id: str, schemas: Mapping[str, LabelSchema], fields: Mapping[str, str]
+    ) -> None:
         known = {row.name: row for row in session.scalars(select(LabelSet).filter_by(project_id=project_id))}
         for name, row in known.items():
             row.is_active = name in schemas
         for name, schema in schemas.items():
-            if name in known:
-                known[name].labels = schema.to_json()
-            else:
-                session.add(LabelSet(project_id=project_id, name=name, labels=schema.to_json()))
+            row = known.get(name) or LabelSet(project_id=project_id, name=name, labels={})
+            row.labels, row.field = schema.to_json(), fields.get(name, "")
+            session.add(row)
 
     @staticmethod
     def _mirror(session: Session, origin: Origin) -> Mirror:

@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from statistics import median
 from typing import Any
 
 from sqlalchemy import ForeignKey, UniqueConstraint, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.ids import new_id
+from backend.projects import LabelSet
 from backend.storage.columns import utc_now
 from backend.storage.database import Database, Record
 from models.examples import Split
 from models.labels import LabelSchema, Objective
-from models.regions import Choice, Region, from_json, to_json
+from models.regions import Box, Choice, Number, Region, from_json, to_json
 
 HELD_OUT_SHARE = 0.2
 PREDICTIONS_KEPT_FOR = timedelta(days=30)
@@ -28,8 +30,8 @@ class Task(Record, kw_only=True):
 
     Attributes:
         external_id: Its name in the project's origin.
-        source: Where its media came from, as the origin names it.
-        media: SHA-256 of the media in the blob store; None as long as it could not be had.
+        media: By field of its data: where that came from, as the origin names it, and its SHA-256 in the blob store,
+            None as long as it could not be had.
         split: What it may be used for, once it was labelled; it never changes, so versions stay comparable.
     """
 
@@ -38,8 +40,7 @@ class Task(Record, kw_only=True):
     id: Mapped[str] = mapped_column(primary_key=True, default_factory=new_id)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     external_id: Mapped[str]
-    source: Mapped[str]
-    media: Mapped[str | None] = mapped_column(default=None)
+    media: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
     split: Mapped[str | None] = mapped_column(default=None)
 
 
@@ -70,7 +71,7 @@ class Prediction(Record, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What a version found in an image, and the size of the image as a viewer shows it."""
+    """What a version found in an item, and its size as a viewer shows it, 0 × 0 for a text."""
 
     regions: tuple[Region, ...]
     width_px: int
@@ -91,23 +92,31 @@ class GivenAnnotation:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenMedia:
+    """Where a field's content came from, and its SHA-256 in the blob store; None where it could not be had."""
+
+    source: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class GivenTask:
-    """A task with its annotations, as an adapter read it."""
+    """A task with its annotations, as an adapter read it; media by field."""
 
     external_id: str
-    source: str
-    media: str | None
+    media: Mapping[str, GivenMedia]
     annotations: tuple[GivenAnnotation, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledItem:
-    """A task that people labelled, with what they agree on: one line of a snapshot."""
+    """A task, or a part of its image, that people labelled, with what they agree on: one line of a snapshot."""
 
     key: str
     media: str
     regions: tuple[Region, ...]
     split: Split
+    part: Box | None = None
 
 
 class Tasks:
@@ -119,12 +128,13 @@ class Tasks:
     def known_media(self, project_id: str) -> dict[tuple[str, str], str]:
         """Return the media digests we already have, by (external id, source)."""
         with self._database.reading() as session:
-            rows = session.execute(
-                select(Task.external_id, Task.source, Task.media).where(
-                    Task.project_id == project_id, Task.media.is_not(None)
-                )
-            )
-            return {(external_id, source): media for external_id, source, media in rows if media}
+            rows = session.execute(select(Task.external_id, Task.media).where(Task.project_id == project_id))
+            return {
+                (external_id, kept["source"]): kept["sha256"]
+                for external_id, media in rows
+                for kept in media.values()
+                if kept["sha256"]
+            }
 
     def replace(self, project_id: str, given: Iterable[GivenTask]) -> None:
         """Make the project's annotations exactly the given ones. Tasks that are not given lose theirs."""
@@ -137,10 +147,12 @@ class Tasks:
             for item in given:
                 task = rows.get(item.external_id)
                 if task is None:
-                    task = Task(project_id=project_id, external_id=item.external_id, source=item.source)
+                    task = Task(project_id=project_id, external_id=item.external_id)
                     rows[item.external_id] = task
                     session.add(task)
-                task.source, task.media = item.source, item.media
+                task.media = {
+                    name: {"source": media.source, "sha256": media.sha256} for name, media in item.media.items()
+                }
                 said.append((task, item))
             session.flush()
             session.add_all(
@@ -156,20 +168,31 @@ class Tasks:
                 for label_set_id, regions in annotation.regions.items()
             )
 
-    def labelled_items(self, label_set_id: str, schema: LabelSchema) -> list[LabelledItem]:
+    def labelled_items(self, label_set: LabelSet) -> list[LabelledItem]:
         """Return what people said about each task, in agreement, in the order of the tasks' names.
+
+        Where they spoke about parts of it, each part is an item.
 
         Tasks that were never labelled before get their split here, for good: about a fifth of each label is held out.
         Tasks without media, and answers with labels that the schema no longer has, are left out.
         """
         with self._database.transaction() as session:
-            answers = self._answers(session, label_set_id, schema)
-            _assign_splits([task for task, _ in answers], [regions for _, regions in answers])
-            return [
-                LabelledItem(task.external_id, task.media, regions, Split(task.split))
-                for task, regions in answers
-                if task.media is not None and task.split is not None
+            said = self._said(session, label_set.id, label_set.schema)
+            answers = [
+                (task, part, regions)
+                for task, opinions in said
+                if task.media.get(label_set.field, {}).get("sha256")
+                for part, regions in _agree_on_parts(label_set.schema.objective, opinions)
             ]
+            _assign_splits([task for task, _, _ in answers], [regions for _, _, regions in answers])
+            numbers: Counter[str] = Counter()
+            items = []
+            for task, part, regions in answers:
+                numbers[task.external_id] += 1
+                key = task.external_id if part is None else f"{task.external_id}#{numbers[task.external_id]}"
+                split = Split(task.split or Split.TRAIN)
+                items.append(LabelledItem(key, task.media[label_set.field]["sha256"], regions, split, part))
+            return items
 
     def find_predictions(self, version_id: str, media: Sequence[str]) -> dict[str, Predicted]:
         """Return what a version found earlier, by media digest."""
@@ -211,31 +234,48 @@ class Tasks:
             session.execute(delete(Prediction).where(Prediction.created_at < utc_now() - PREDICTIONS_KEPT_FOR))
 
     @staticmethod
-    def _answers(session: Session, label_set_id: str, schema: LabelSchema) -> list[tuple[Task, tuple[Region, ...]]]:
+    def _said(session: Session, label_set_id: str, schema: LabelSchema) -> list[tuple[Task, list[tuple[Region, ...]]]]:
+        """Return each labelled task with everybody's opinion, oldest first; labels that are gone are left out."""
         rows = session.execute(
             select(Task, Annotation)
             .join(Annotation, Annotation.task_id == Task.id)
-            .where(Annotation.label_set_id == label_set_id, Task.media.is_not(None))
+            .where(Annotation.label_set_id == label_set_id)
             .order_by(Task.external_id, Annotation.updated_at, Annotation.external_id)
         )
         tasks: dict[str, Task] = {}
         said: dict[str, list[tuple[Region, ...]]] = {}
         for task, annotation in rows:
             tasks[task.id] = task
-            known = tuple(region for region in from_json(annotation.regions) if region.label in schema.names)
+            regions = from_json(annotation.regions)
+            known = tuple(region for region in regions if not schema.labels or region.label in schema.names)
             said.setdefault(task.id, []).append(known)
-        agreed = ((tasks[task_id], agree(schema.objective, opinions)) for task_id, opinions in said.items())
-        return [(task, regions) for task, regions in agreed if regions is not None]
+        return [(tasks[task_id], opinions) for task_id, opinions in said.items()]
+
+
+def _agree_on_parts(
+    objective: Objective, opinions: Sequence[tuple[Region, ...]]
+) -> list[tuple[Box | None, tuple[Region, ...]]]:
+    """Return what people agree on for each part that anybody spoke about; the whole item is a part, too."""
+    parts = dict.fromkeys(getattr(region, "part", None) for opinion in opinions for region in opinion) or {None: None}
+    agreed = []
+    for part in parts:
+        about = [tuple(r for r in opinion if getattr(r, "part", None) == part) for opinion in opinions]
+        regions = agree(objective, about if part is None else [opinion for opinion in about if opinion])
+        if regions is not None:
+            agreed.append((part, regions))
+    return agreed
 
 
 def agree(objective: Objective, opinions: Sequence[tuple[Region, ...]]) -> tuple[Region, ...] | None:
     """Return what most people said, oldest opinion first; the newest opinion breaks a tie.
 
+    Numbers agree on their median. Regions of any other kind are taken from the newest opinion, as it is.
+
     Returns:
-        None where there is no answer. For MULTI_LABEL an empty tuple is an answer: none of the labels.
+        None where there is no answer. For all but CLASSIFICATION and REGRESSION an empty tuple is an answer: nothing.
 
     >>> agree(Objective.CLASSIFICATION, [(Choice("cat"),), (Choice("dog"),), (Choice("dog"),)])
-    (Choice(label='dog', score=None),)
+    (Choice(label='dog', score=None, part=None),)
     """
     if objective is Objective.CLASSIFICATION:
         labels = [opinion[0].label for opinion in opinions if opinion]
@@ -244,8 +284,13 @@ def agree(objective: Objective, opinions: Sequence[tuple[Region, ...]]) -> tuple
         votes = Counter(labels)
         newest = {label: position for position, label in enumerate(labels)}
         return (Choice(max(votes, key=lambda label: (votes[label], newest[label]))),)
+    if objective is Objective.REGRESSION:
+        values = [region.value for opinion in opinions for region in opinion if isinstance(region, Number)]
+        return (Number(float(median(values))),) if values else None
     if not opinions:
         return None
+    if objective is not Objective.MULTI_LABEL:
+        return opinions[-1]
     counts = Counter(region.label for opinion in opinions for region in opinion)
     in_newest = {region.label for region in opinions[-1]}
     chosen = [
@@ -259,8 +304,10 @@ def agree(objective: Objective, opinions: Sequence[tuple[Region, ...]]) -> tuple
 def _assign_splits(tasks: Sequence[Task], regions: Sequence[tuple[Region, ...]]) -> None:
     """Hold out a fifth of each label, counting those already held out; the same tasks always give the same split."""
     by_label: dict[str, list[Task]] = {}
+    counts = Counter(label for said in regions for label in {region.label for region in said})
     for task, said in zip(tasks, regions, strict=True):
-        by_label.setdefault(said[0].label if said else "", []).append(task)
+        rarest = min(((counts[region.label], region.label) for region in said), default=(0, ""))[1]
+        by_label.setdefault(rarest, []).append(task)
     for label in sorted(by_label):
         members = by_label[label]
         num_held_out = sum(task.split == Split.HELD_OUT for task in members)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from models.family import Family, Fit, Predictor
-from models.labels import Objective
+from models.labels import LabelSchema, Objective
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -20,9 +20,10 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
-def find_family(objective: Objective) -> Family | None:
-    """Return the family that learns an objective, or None."""
-    return next((family for family in FAMILIES if objective in family.objectives), None)
+def find_family(schema: LabelSchema) -> Family | None:
+    """Return the family that learns what a schema asks for, or None."""
+    fitting = (f for f in FAMILIES if schema.objective in f.objectives and f.medium is schema.medium)
+    return next(fitting, None)
 
 
 def get_family(name: str) -> Family:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from models.regions import Region
+from models.regions import Box, Region
 
 
 class Split(StrEnum):
@@ -23,12 +23,15 @@ class Example:
 
     Attributes:
         key: Stable name of the item within its project; the same item keeps it from run to run.
-        path: The image file.
-        regions: What people said, in agreement: for CLASSIFICATION exactly one Choice, for MULTI_LABEL any number.
+        path: The file: an image, or UTF-8 text.
+        regions: What people said, in agreement: for CLASSIFICATION exactly one Choice, for MULTI_LABEL any number, for
+            REGRESSION one Number, else any number of the objective's regions; none says that there is nothing.
         split: Train or held out.
+        part: What of the image it is about, see `models.images.read_part`; None: all of it. Regions have no part then.
     """
 
     key: str
     path: Path
     regions: tuple[Region, ...]
     split: Split
+    part: Box | None = None

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from models.examples import Example
-from models.images import Image
-from models.labels import LabelSchema, Objective
+from models.labels import LabelSchema, Medium, Objective
 from models.regions import Region
 
 
@@ -66,7 +65,7 @@ class Report(Protocol):
 
 
 class Predictor(Protocol):
-    """A loaded model: images in, regions out. Safe to call from several threads."""
+    """A loaded model: contents in, regions out. Safe to call from several threads."""
 
     @property
     def schema(self) -> LabelSchema:
@@ -80,8 +79,12 @@ class Predictor(Protocol):
     def min_side_px(self) -> int | None:
         """Images may be handed over reduced to this shorter side (see `models.images.read`); None: whole images."""
 
-    def predict(self, images: Sequence[Image]) -> list[list[Region]]:
-        """Return the regions of each image, best first, each with a score; len(result) == len(images)."""
+    def predict(self, contents: Sequence[Any], /) -> list[list[Region]]:
+        """Return the regions of each item, best first, each with a score; len(result) == len(contents).
+
+        Args:
+            contents: Of the medium of the schema: `models.images.Image` for IMAGE, `str` for TEXT.
+        """
 
 
 class Fit(Protocol):
@@ -122,14 +125,14 @@ class Family:
 
     Attributes:
         name: Folder under models/families.
-        objectives: What it can learn.
+        objectives: What it can learn; none for a family that only serves models made elsewhere.
         summary: One sentence for people.
-        is_interactive: Whether it answers prompts.
+        medium: What it looks at.
         settings: Defaults.
     """
 
     name: str
     objectives: frozenset[Objective]
     summary: str
-    is_interactive: bool = False
+    medium: Medium = Medium.IMAGE
     settings: FitSettings = FitSettings()

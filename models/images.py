@@ -12,6 +12,8 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
+from models.regions import Box
+
 MAX_PIXELS = 120_000_000
 """Images with more pixels are refused: a decoded one would take more than 360 MB."""
 
@@ -60,6 +62,29 @@ def read(source: bytes | Path, *, min_side_px: int | None = None) -> Image:
         raise BadImage(f"the image has more than {MAX_PIXELS:,} pixels") from error
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, ArithmeticError, TypeError) as error:
         raise BadImage(f"the file is not an image that can be read ({type(error).__name__})") from error
+
+
+def read_part(source: bytes | Path, part: Box | None, *, min_side_px: int | None = None) -> Image:
+    """Decode the upright rectangle around a part of an image, or all of it; at least one pixel.
+
+    Args:
+        source: See `read`.
+        part: What to keep.
+        min_side_px: Of the part, see `read`; `width_px` and `height_px` are those of the part in the original.
+
+    Raises:
+        BadImage: See `read`.
+    """
+    if part is None:
+        return read(source, min_side_px=min_side_px)
+    left, top, right, bottom = (min(1.0, max(0.0, edge)) for edge in part.bounds)
+    share = max(1e-3, min(right - left, bottom - top))
+    whole = read(source, min_side_px=None if min_side_px is None else round(min_side_px / share))
+    height, width = whole.pixels.shape[:2]
+    row, column = min(int(top * height), height - 1), min(int(left * width), width - 1)
+    kept = whole.pixels[row : max(row + 1, round(bottom * height)), column : max(column + 1, round(right * width))]
+    width_px, height_px = round((right - left) * whole.width_px), round((bottom - top) * whole.height_px)
+    return Image(np.ascontiguousarray(kept), max(1, width_px), max(1, height_px))
 
 
 def _decode(opened: PillowImage.Image, min_side_px: int | None) -> Image:

@@ -8,13 +8,34 @@ from enum import StrEnum
 from typing import Any, Self
 
 
+class Medium(StrEnum):
+    """What an item is."""
+
+    IMAGE = "image"
+    TEXT = "text"
+
+
 class Objective(StrEnum):
     """What a model is asked to find."""
 
     CLASSIFICATION = "classification"
-    """Exactly one label per image."""
+    """Exactly one label per item."""
     MULTI_LABEL = "multi_label"
-    """Any number of labels per image."""
+    """Any number of labels per item."""
+    REGRESSION = "regression"
+    """One number per item."""
+    DETECTION = "detection"
+    """Boxes, perhaps rotated."""
+    INSTANCE_SEGMENTATION = "instance_segmentation"
+    """Outlines, one for each thing."""
+    SEMANTIC_SEGMENTATION = "semantic_segmentation"
+    """One mask for each label."""
+    KEY_POINTS = "key_points"
+    """Points."""
+    SPANS = "spans"
+    """Parts of a text, which may overlap."""
+    CLICK_SEGMENTATION = "click_segmentation"
+    """The outline of what an annotator points at, whatever it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +52,48 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """The numbers that REGRESSION may answer with.
+
+    Attributes:
+        minimum: Smallest; None: no limit.
+        maximum: Largest; None: no limit.
+        step: Answers are multiples of it, counted from the minimum (or 0); None: any number.
+    """
+
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+
+    def nearest(self, value: float) -> float:
+        """Return the number on the scale that is nearest to a value.
+
+        >>> Scale(1, 5, 1).nearest(3.6), Scale(1, 5, 1).nearest(9.0), Scale().nearest(0.25)
+        (4.0, 5.0, 0.25)
+        """
+        if self.step:
+            start = self.minimum or 0.0
+            value = start + round((value - start) / self.step) * self.step
+        low = -float("inf") if self.minimum is None else self.minimum
+        high = float("inf") if self.maximum is None else self.maximum
+        return float(min(high, max(low, value)))
+
+
+@dataclass(frozen=True, slots=True)
 class LabelSchema:
-    """An objective and its labels, in the order in which people see them. Immutable."""
+    """An objective and its labels, in the order in which people see them. Immutable.
+
+    Attributes:
+        objective: What is to be found.
+        labels: What it may be called; none for REGRESSION and CLICK_SEGMENTATION.
+        medium: In what.
+        scale: For REGRESSION.
+    """
 
     objective: Objective
     labels: tuple[Label, ...]
+    medium: Medium = Medium.IMAGE
+    scale: Scale | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,14 +122,21 @@ class LabelSchema:
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored form."""
+        scale = self.scale and {"minimum": self.scale.minimum, "maximum": self.scale.maximum, "step": self.scale.step}
         return {
             "format": 1,
             "objective": self.objective.value,
+            "medium": self.medium.value,
             "labels": [{"name": label.name, "synonyms": list(label.synonyms)} for label in self.labels],
+            **({"scale": scale} if scale else {}),
         }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Read the stored form."""
-        labels = tuple(Label(item["name"], tuple(item["synonyms"])) for item in stored["labels"])
-        return cls(Objective(stored["objective"]), labels)
+        return cls(
+            Objective(stored["objective"]),
+            tuple(Label(item["name"], tuple(item["synonyms"])) for item in stored["labels"]),
+            Medium(stored.get("medium", Medium.IMAGE)),
+            Scale(**stored["scale"]) if stored.get("scale") else None,
+        )

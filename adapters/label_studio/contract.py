@@ -303,7 +303,8 @@ class Contract:
 
     def _mirror(self, uid: str, document: str, config: LabelConfig, **said: Any) -> Mirror:
         schemas = {binding.control_name: binding.schema for binding in config.bindings}
-        return self._services.projects.mirror(KIND, uid, document=document, schemas=schemas, **said)
+        fields = {binding.control_name: binding.data_key for binding in config.bindings}
+        return self._services.projects.mirror(KIND, uid, document=document, schemas=schemas, fields=fields, **said)
 
     def _known(self, uid: str) -> Mirror:
         mirror = self._services.projects.find(KIND, uid)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from adapters.label_studio import texts
 from adapters.label_studio.access import Access
 from adapters.label_studio.client import SETUP_FAULTS, URL_MISSING, LabelStudio
 from adapters.label_studio.label_config import Binding, parse
@@ -20,11 +21,12 @@ from backend import jobs
 from backend.errors import Conflict, Invalid, TandemError, Unavailable
 from backend.projects import Mirror
 from backend.services import Services
-from backend.tasks import GivenAnnotation, GivenTask
+from backend.tasks import GivenAnnotation, GivenMedia, GivenTask
 from backend.training import snapshot
 from backend.training.custody import custody
 from backend.training.run import RunState, TrainingRun
 from backend.training.service import RunLost
+from models.labels import Medium
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -57,7 +59,7 @@ class Collection:
             mirror = self._services.projects.get(run.project_id)
             self._services.tasks.replace(run.project_id, list(self._given_tasks(run, mirror)))
             label_set = self._services.projects.get_label_set(run.label_set_id)
-            items = self._services.tasks.labelled_items(label_set.id, label_set.schema)
+            items = self._services.tasks.labelled_items(label_set)
             training.add_line(run, f"collected {len(items)} labelled items for {label_set.name!r}")
             training.collected(run, snapshot.store(self._services.blobs, label_set.schema, items))
 
@@ -84,12 +86,22 @@ class Collection:
 
         def given(sent: Any) -> GivenTask | None:
             task = read(AnnotatedTask, sent)
-            uri = next((found for binding in bindings if isinstance(found := binding.find_data(task.data), str)), "")
             annotations = tuple(_given_annotations(task, bindings, id_of))
-            if not annotations or not uri:
+            if not annotations:
                 return None
-            digest = known.get((str(task.id), uri)) or self._fetch_media(run, media, uri, task)
-            return GivenTask(str(task.id), uri, digest, annotations)
+            found: dict[str, GivenMedia] = {}
+            for binding in bindings:
+                shown = binding.find_data(task.data)
+                text = texts.find(binding, shown) if binding.schema.medium is Medium.TEXT else None
+                if binding.data_key in found:
+                    continue
+                if text is not None:
+                    digest = self._services.blobs.put(text.encode(errors="replace"))
+                    found[binding.data_key] = GivenMedia(f"text {digest}", digest)
+                elif isinstance(shown, str) and shown:
+                    digest_or_none = known.get((str(task.id), shown)) or self._fetch_media(run, media, shown, task)
+                    found[binding.data_key] = GivenMedia(shown, digest_or_none)
+            return GivenTask(str(task.id), found, annotations) if found else None
 
         with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch") as pool:
             yield from (task for task in pool.map(given, tasks) if task is not None)

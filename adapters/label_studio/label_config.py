@@ -52,6 +52,7 @@ class Binding:
         object_tag: Lower case.
         data_key: The field of the task's data that the object shows, without the "$".
         schema: What may be answered. Names are those valid in results: a label's alias where it has one.
+        is_per_region: Whether it is asked for each region that is drawn on the object, not once for all of it.
         score_threshold: Answers with a smaller score are not given.
         conditions: All must hold for Label Studio to show the control.
     """
@@ -62,6 +63,7 @@ class Binding:
     object_tag: str
     data_key: str
     schema: LabelSchema
+    is_per_region: bool = False
     score_threshold: float = 0.0
     conditions: tuple[Condition, ...] = ()
 

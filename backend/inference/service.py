@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import threading
@@ -19,8 +21,12 @@ from backend.metrics import PREDICTION_SECONDS, PREDICTIONS
 from backend.settings import Settings
 from backend.tasks import Predicted, Tasks
 from backend.versions import ModelVersion
+from models import texts
 from models.family import Predictor
-from models.images import BadImage, Image, read
+from models.images import BadImage, Image, read_part
+from models.labels import Medium
+from models.regions import Box, to_json
+from models.texts import BadText
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,10 +37,25 @@ _CHUNK = 8
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something to predict: a media file, named by its content."""
+    """Something to predict.
+
+    Attributes:
+        media: SHA-256 of the source.
+        source: An image file, or a text in UTF-8.
+        part: Of the image; None: all of it.
+    """
 
     media: str
-    path: Path
+    source: Path | bytes
+    part: Box | None = None
+
+    @property
+    def key(self) -> str:
+        """What its predictions are kept under."""
+        if self.part is None:
+            return self.media
+        part = json.dumps(to_json([self.part]), sort_keys=True)
+        return f"{self.media}#{hashlib.sha256(part.encode()).hexdigest()[:16]}"
 
 
 Outcome = Predicted | TandemError
@@ -86,8 +107,8 @@ class Inference:
         Raises:
             NotFound: The version's files are missing.
         """
-        known = self._tasks.find_predictions(version.id, [item.media for item in items])
-        todo = list({item.media: item for item in items if item.media not in known}.values())
+        known = self._tasks.find_predictions(version.id, [item.key for item in items])
+        todo = list({item.key: item for item in items if item.key not in known}.values())
         outcomes: dict[str, Outcome] = dict(known)
         if todo:
             predictor = self._engine.predictor(version)
@@ -95,9 +116,9 @@ class Inference:
             for found in self._pool.map(lambda chunk: self._predict_chunk(predictor, version, chunk), chunks):
                 outcomes.update(found)
         for item in items:
-            outcome = "failed" if isinstance(outcomes[item.media], TandemError) else "predicted"
-            PREDICTIONS.labels("known" if item.media in known else outcome).inc()
-        return [outcomes[item.media] for item in items]
+            outcome = "failed" if isinstance(outcomes[item.key], TandemError) else "predicted"
+            PREDICTIONS.labels("known" if item.key in known else outcome).inc()
+        return [outcomes[item.key] for item in items]
 
     def close(self) -> None:
         """Finish what is being computed."""
@@ -106,21 +127,33 @@ class Inference:
 
     def _predict_chunk(self, predictor: Predictor, version: ModelVersion, items: Sequence[Item]) -> dict[str, Outcome]:
         outcomes: dict[str, Outcome] = {}
-        images: dict[str, Image] = {}
+        contents: dict[str, Image | str] = {}
         for item in items:
             try:
-                images[item.media] = read(item.path, min_side_px=predictor.min_side_px)
+                contents[item.key] = _read(item, predictor)
             except BadImage as error:
-                outcomes[item.media] = Invalid(str(error), code="image_invalid")
+                outcomes[item.key] = Invalid(str(error), code="image_invalid")
+            except BadText as error:
+                outcomes[item.key] = Invalid(str(error), code="text_invalid")
             except OSError:
-                outcomes[item.media] = Unavailable("the cached image is gone; try again", code="media_gone")
-        if images:
+                outcomes[item.key] = Unavailable("the cached image is gone; try again", code="media_gone")
+        if contents:
             with PREDICTION_SECONDS.time():
-                found = predictor.predict(list(images.values()))
+                found = predictor.predict(list(contents.values()))
             predicted = {
-                media: Predicted(tuple(regions), image.width_px, image.height_px)
-                for (media, image), regions in zip(images.items(), found, strict=True)
+                key: Predicted(tuple(regions), *_size_px(content))
+                for (key, content), regions in zip(contents.items(), found, strict=True)
             }
             self._tasks.keep_predictions(version.id, predicted)
             outcomes.update(predicted)
         return outcomes
+
+
+def _read(item: Item, predictor: Predictor) -> Image | str:
+    if predictor.schema.medium is Medium.TEXT:
+        return texts.read(item.source)
+    return read_part(item.source, item.part, min_side_px=predictor.min_side_px)
+
+
+def _size_px(content: Image | str) -> tuple[int, int]:
+    return (content.width_px, content.height_px) if isinstance(content, Image) else (0, 0)

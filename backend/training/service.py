@@ -64,7 +64,7 @@ class Training:
         return [run for row in wanted if (run := self._pending_run(row, reason, supplied)) is not None]
 
     def _pending_run(self, label_set: LabelSet, reason: str, supplied: str | None) -> TrainingRun | None:
-        family = find_family(label_set.schema.objective)
+        family = find_family(label_set.schema)
         if family is None:
             return None
         pending = select(TrainingRun).filter_by(label_set_id=label_set.id, state=RunState.PENDING.value)

@@ -9,13 +9,19 @@ from backend.storage.blobs import BlobStore
 from backend.tasks import LabelledItem
 from models.examples import Example, Split
 from models.labels import LabelSchema
-from models.regions import from_json, to_json
+from models.regions import Box, Region, from_json, to_json
 
 
 def store(blobs: BlobStore, schema: LabelSchema, items: Sequence[LabelledItem]) -> str:
     """Keep the items, whose media must be in the blob store, and return the snapshot's SHA-256."""
     lines = [
-        {"key": item.key, "media": item.media, "regions": to_json(item.regions), "split": item.split.value}
+        {
+            "key": item.key,
+            "media": item.media,
+            "regions": to_json(item.regions),
+            "split": item.split.value,
+            "part": to_json([item.part] if item.part else []),
+        }
         for item in sorted(items, key=lambda item: item.key)
     ]
     content = {"format": 1, "schema": schema.to_json(), "items": lines}
@@ -35,7 +41,12 @@ def load(blobs: BlobStore, digest: str) -> tuple[LabelSchema, list[Example]]:
             path=blobs.path(line["media"]),
             regions=from_json(line["regions"]),
             split=Split(line["split"]),
+            part=_only_box(from_json(line["part"])),
         )
         for line in content["items"]
     ]
     return LabelSchema.from_json(content["schema"]), examples
+
+
+def _only_box(regions: Sequence[Region]) -> Box | None:
+    return next((region for region in regions if isinstance(region, Box)), None)

@@ -38,17 +38,17 @@ class DecodedImages:
     pixels_NHWC: npt.NDArray[np.uint8]
 
 
-def decode(examples: Sequence[Example], *, side_px: int, log: Callable[[str], None]) -> DecodedImages:
-    """Read the images of examples, squeezed to squares of `side_px`; unreadable ones are logged and left out."""
+def decode(examples: Sequence[Example], *, width_px: int, height_px: int, log: Callable[[str], None]) -> DecodedImages:
+    """Read the images of examples, squeezed to one size; unreadable ones are logged and left out."""
 
     def read(example: Example) -> npt.NDArray[np.uint8] | str:
         try:
-            image = images.read(example.path, min_side_px=side_px)
+            image = images.read_part(example.path, example.part, min_side_px=max(width_px, height_px))
         except images.BadImage as error:
             return f"{example.key} is skipped: {error}"
-        return images.resize(image.pixels, width_px=side_px, height_px=side_px)
+        return images.resize(image.pixels, width_px=width_px, height_px=height_px)
 
-    pixels_NHWC = np.empty((len(examples), side_px, side_px, 3), dtype=np.uint8)
+    pixels_NHWC = np.empty((len(examples), height_px, width_px, 3), dtype=np.uint8)
     kept: list[Example] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
         for example, result in zip(examples, pool.map(read, examples), strict=True):
@@ -60,17 +60,17 @@ def decode(examples: Sequence[Example], *, side_px: int, log: Callable[[str], No
     return DecodedImages(tuple(kept), pixels_NHWC[: len(kept)])
 
 
-def median_side_px(examples: Sequence[Example], *, num_sampled: int = 32) -> int | None:
-    """Return the median of the shorter sides of some of the images; None where none can be read."""
-    sides: list[int] = []
+def median_size_px(examples: Sequence[Example], *, num_sampled: int = 32) -> tuple[int, int] | None:
+    """Return the medians of widths and of heights of some of the images; None where none can be read."""
+    sizes: list[tuple[int, int]] = []
     step = max(1, len(examples) // num_sampled)
     for example in examples[::step]:
         try:
-            image = images.read(example.path, min_side_px=1)
+            image = images.read_part(example.path, example.part, min_side_px=1)
         except images.BadImage:
             continue
-        sides.append(min(image.width_px, image.height_px))
-    return int(np.median(sides)) if sides else None
+        sizes.append((image.width_px, image.height_px))
+    return (int(np.median([w for w, _ in sizes])), int(np.median([h for _, h in sizes]))) if sizes else None
 
 
 def to_tensor(pixels_BHWC: npt.NDArray[np.uint8], *, device: str) -> Tensor:
@@ -105,6 +105,12 @@ _NUM_DRAWS = 10
 
 def augment(pixels_BCHW: Tensor, augmentation: Augmentation, draws_BD: Tensor) -> Tensor:
     """Distort a batch in [0, 1]; `draws_BD` are uniform in [0, 1), see `draw`."""
+    warped_BCHW = warp(pixels_BCHW, draw_warp(augmentation, draws_BD))
+    return relight(warped_BCHW, augmentation, draws_BD)
+
+
+def draw_warp(augmentation: Augmentation, draws_BD: Tensor) -> Tensor:
+    """Return affine maps from distorted to original coordinates, shape (B, 2, 3); both in [-1, 1], x before y."""
     a = augmentation
     u = (2 * draws_BD - 1).unbind(1)  # each in [-1, 1)
     zoom = 1 - (1 - math.sqrt(a.min_area)) * (u[0] + 1) / 2
@@ -115,16 +121,31 @@ def augment(pixels_BCHW: Tensor, augmentation: Augmentation, draws_BD: Tensor) -
     rows_BX = torch.stack((zoom * stretch * flip * angle.cos(), -zoom * angle.sin() + u[4] * a.shear / 2), 1)
     rows_BY = torch.stack((zoom * flip * angle.sin(), zoom / stretch * angle.cos()), 1)
     shift_B2 = torch.stack((u[5], u[6]), 1) * (slack + 2 * a.shift)[:, None]
-    theta_B23 = torch.cat((torch.stack((rows_BX, rows_BY), 1), shift_B2[:, :, None]), 2)
-    grid = functional.affine_grid(theta_B23, list(pixels_BCHW.shape), align_corners=False)
-    result = functional.grid_sample(pixels_BCHW, grid, padding_mode="reflection", align_corners=False)
-    if a.light:
-        result = _relight(result, a.light * torch.stack(u[7:10], 1)[:, :, None, None, None])
-    return result
+    return torch.cat((torch.stack((rows_BX, rows_BY), 1), shift_B2[:, :, None]), 2)
 
 
-def _relight(pixels_BCHW: Tensor, change_B3: Tensor) -> Tensor:
-    brightness, contrast, saturation = (1 + change_B3).unbind(1)
+def warp(maps_BCHW: Tensor, theta_B23: Tensor, *, mode: str = "bilinear", padding: str = "reflection") -> Tensor:
+    """Move pixels, or maps such as masks (`mode="nearest"`), along affine maps; see `draw_warp`."""
+    grid_BHW2 = functional.affine_grid(theta_B23, list(maps_BCHW.shape), align_corners=False)
+    warped_BCHW: Tensor = functional.grid_sample(
+        maps_BCHW, grid_BHW2, mode=mode, padding_mode=padding, align_corners=False
+    )
+    return warped_BCHW
+
+
+def warp_points(points_BN2: Tensor, theta_B23: Tensor) -> Tensor:
+    """Move points, as fractions of the image (x before y), along with the pixels that `warp` moves."""
+    moved_BN2 = 2 * points_BN2 - 1 - theta_B23[:, None, :, 2]
+    warped_BN2: Tensor = (torch.linalg.solve(theta_B23[:, None, :, :2], moved_BN2[..., None])[..., 0] + 1) / 2
+    return warped_BN2
+
+
+def relight(pixels_BCHW: Tensor, augmentation: Augmentation, draws_BD: Tensor) -> Tensor:
+    """Change brightness, contrast and saturation of a batch in [0, 1]."""
+    if not augmentation.light:
+        return pixels_BCHW
+    change_3B = augmentation.light * (2 * draws_BD[:, 7:10] - 1).T[:, :, None, None, None]
+    brightness, contrast, saturation = (1 + change_3B).unbind(0)
     grey = pixels_BCHW.mean(1, keepdim=True)
     saturated = grey + (pixels_BCHW - grey) * saturation
     mean = grey.mean((2, 3), keepdim=True)

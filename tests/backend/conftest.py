@@ -15,7 +15,7 @@ from backend.services import Services
 from backend.settings import Settings
 from backend.storage import migrations
 from backend.storage.columns import utc_now
-from backend.tasks import GivenAnnotation, GivenTask
+from backend.tasks import GivenAnnotation, GivenMedia, GivenTask
 from backend.training.execution import Execution
 from backend.training.run import RunState
 from models.labels import Label, LabelSchema, Objective
@@ -60,6 +60,10 @@ def mirror(services: Services) -> Mirror:
 def label(services: Services, mirror: Mirror, tmp_path: Path) -> Callable[[Sequence[str]], None]:
     """Label tasks 0, 1, 2 … of the project with the given labels, in place of all labels before."""
 
+    def photo(number: int) -> GivenMedia:
+        path = write_image(tmp_path / f"{number}.png", number)
+        return GivenMedia(f"/{number}.png", services.blobs.put_file(path))
+
     def label_tasks(labels: Sequence[str]) -> None:
         label_set = mirror.label_sets[0].id
         services.tasks.replace(
@@ -67,8 +71,7 @@ def label(services: Services, mirror: Mirror, tmp_path: Path) -> Callable[[Seque
             [
                 GivenTask(
                     external_id=str(number),
-                    source=f"/{number}.png",
-                    media=services.blobs.put_file(write_image(tmp_path / f"{number}.png", number)),
+                    media={"": photo(number)},
                     annotations=(GivenAnnotation(str(number), utc_now(), {label_set: (Choice(name),)}),),
                 )
                 for number, name in enumerate(labels)
@@ -103,7 +106,7 @@ def train(services: Services, mirror: Mirror, fit: FakeFit, settings: Settings) 
         [run] = services.training.wish(mirror.project.id, reason="test")
         services.training.advance()
         collecting = services.training.claim(run.id, 1, state=RunState.QUEUED)
-        items = services.tasks.labelled_items(label_set.id, label_set.schema)
+        items = services.tasks.labelled_items(label_set)
         services.training.collected(collecting, snapshot.store(services.blobs, label_set.schema, items))
         services.training.advance()
         execution.execute(run.id, 2)

@@ -8,10 +8,10 @@ import pytest
 from backend.projects import Mirror
 from backend.services import Services
 from backend.storage.columns import utc_now
-from backend.tasks import GivenAnnotation, GivenTask, LabelledItem, Predicted, agree
+from backend.tasks import GivenAnnotation, GivenMedia, GivenTask, LabelledItem, Predicted, agree
 from models.examples import Split
 from models.labels import Label, LabelSchema, Objective
-from models.regions import Choice
+from models.regions import Box, Choice, Number
 
 LabelTasks = Callable[[Sequence[str]], None]
 
@@ -48,9 +48,22 @@ def test_none_of_many_labels_is_an_answer() -> None:
     assert agree(Objective.MULTI_LABEL, [said("a"), said()]) == ()
 
 
+def test_numbers_agree_on_their_median() -> None:
+    opinions = [(Number(1.0),), (Number(5.0),), (Number(2.0),)]
+
+    assert agree(Objective.REGRESSION, opinions) == (Number(2.0),)
+    assert agree(Objective.REGRESSION, [()]) is None
+
+
+def test_boxes_are_those_of_the_newest_opinion() -> None:
+    older, newer = Box("cat", 0.5, 0.5, 0.2, 0.2), Box("cat", 0.4, 0.5, 0.2, 0.2)
+
+    assert agree(Objective.DETECTION, [(older,), (newer,)]) == (newer,)
+    assert agree(Objective.DETECTION, [(older,), ()]) == ()
+
+
 def items(services: Services, mirror: Mirror) -> list[LabelledItem]:
-    label_set = mirror.label_sets[0]
-    return services.tasks.labelled_items(label_set.id, label_set.schema)
+    return services.tasks.labelled_items(mirror.label_sets[0])
 
 
 def test_a_fifth_of_each_label_is_held_out(services: Services, mirror: Mirror, label: LabelTasks) -> None:
@@ -72,6 +85,31 @@ def test_an_item_keeps_its_split_for_good(services: Services, mirror: Mirror, la
     assert sum(split is Split.HELD_OUT for split in after.values()) == 8
 
 
+def test_each_part_that_people_spoke_about_is_an_item_with_the_split_of_its_task(
+    services: Services, mirror: Mirror, label: LabelTasks
+) -> None:
+    left, right = Box("", 0.25, 0.5, 0.5, 1.0), Box("", 0.75, 0.5, 0.5, 1.0)
+    media = {"": GivenMedia("/1.png", "a" * 64)}
+    opinions = [
+        (Choice("cat", part=left), Choice("dog", part=right)),
+        (Choice("dog", part=left),),
+        (Choice("dog", part=left),),
+    ]
+    annotations = tuple(
+        GivenAnnotation(str(number), utc_now(), {mirror.label_sets[0].id: opinion})
+        for number, opinion in enumerate(opinions)
+    )
+    services.tasks.replace(mirror.project.id, [GivenTask("1", media, annotations)])
+
+    found = items(services, mirror)
+
+    assert [(item.key, item.part, item.regions) for item in found] == [
+        ("1#1", left, (Choice("dog"),)),
+        ("1#2", right, (Choice("dog"),)),
+    ]
+    assert len({item.split for item in found}) == 1
+
+
 def test_rare_labels_are_not_held_out(services: Services, mirror: Mirror, label: LabelTasks) -> None:
     label(["cat"] * 4 + ["dog"])
 
@@ -80,16 +118,17 @@ def test_rare_labels_are_not_held_out(services: Services, mirror: Mirror, label:
 
 def test_labels_that_the_schema_lost_are_left_out(services: Services, mirror: Mirror, label: LabelTasks) -> None:
     label(["cat", "dog", "cat"])
-    cats_only = LabelSchema(Objective.CLASSIFICATION, (Label("cat"),))
+    label_set = mirror.label_sets[0]
+    label_set.labels = LabelSchema(Objective.CLASSIFICATION, (Label("cat"),)).to_json()
 
-    kept = services.tasks.labelled_items(mirror.label_sets[0].id, cats_only)
+    kept = services.tasks.labelled_items(label_set)
 
     assert [item.key for item in kept] == ["0", "2"]
 
 
 def test_tasks_without_media_are_left_out(services: Services, mirror: Mirror) -> None:
     annotation = GivenAnnotation("1", utc_now(), {mirror.label_sets[0].id: said("cat")})
-    services.tasks.replace(mirror.project.id, [GivenTask("1", "/1.png", None, (annotation,))])
+    services.tasks.replace(mirror.project.id, [GivenTask("1", {"": GivenMedia("/1.png", None)}, (annotation,))])
 
     assert items(services, mirror) == []
 

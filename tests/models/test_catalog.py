@@ -4,15 +4,21 @@ import sys
 import pytest
 
 from models import catalog
-from models.labels import Objective
+from models.labels import LabelSchema, Medium, Objective
+
+ON_IMAGES = set(Objective) - {Objective.SPANS}
+ON_TEXTS = {Objective.CLASSIFICATION, Objective.MULTI_LABEL, Objective.REGRESSION, Objective.SPANS}
 
 
-@pytest.mark.parametrize("objective", list(Objective))
-def test_every_objective_has_a_family(objective: Objective) -> None:
-    family = catalog.find_family(objective)
+@pytest.mark.parametrize(
+    ("objective", "medium"),
+    [*((each, Medium.IMAGE) for each in sorted(ON_IMAGES)), *((each, Medium.TEXT) for each in sorted(ON_TEXTS))],
+)
+def test_what_can_be_asked_has_a_family(objective: Objective, medium: Medium) -> None:
+    family = catalog.find_family(LabelSchema(objective, (), medium))
 
     assert family is not None
-    assert objective in family.objectives
+    assert (objective in family.objectives, family.medium) == (True, medium)
 
 
 @pytest.mark.parametrize("family", catalog.FAMILIES, ids=lambda family: family.name)

@@ -7,6 +7,7 @@ from PIL import Image as PillowImage
 
 from models import images
 from models.images import BadImage
+from models.regions import Box
 
 
 def encode(picture: PillowImage.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -124,3 +125,27 @@ def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded() -> None
 
     with pytest.raises(BadImage, match="pixels"):
         images.read(bomb)
+
+
+def test_a_part_of_an_image_is_read_in_its_own_size() -> None:
+    left_half = Box("", 0.25, 0.5, 0.5, 1.0)
+
+    part = images.read_part(encode(two_halves(800, 600)), left_half)
+    whole = images.read(encode(two_halves(800, 600)))
+
+    assert (part.width_px, part.height_px) == (400, 600)
+    assert np.array_equal(part.pixels, whole.pixels[:, :400])
+
+
+def test_a_reduced_part_keeps_the_shorter_side_that_was_asked_for() -> None:
+    part = images.read_part(encode(two_halves(1600, 1200), "JPEG"), Box("", 0.5, 0.5, 0.25, 0.25), min_side_px=64)
+
+    assert (part.width_px, part.height_px) == (400, 300)
+    assert 64 <= min(part.pixels.shape[:2]) < 300
+
+
+@pytest.mark.parametrize(
+    "part", [Box("", 1.5, 0.5, 0.1, 0.1), Box("", 0.5, 0.5, 0.0, 0.0), Box("", 0.0, 0.0, 4.0, 4.0)]
+)
+def test_a_part_has_at_least_one_pixel_wherever_it_lies(part: Box) -> None:
+    assert min(images.read_part(encode(two_halves(80, 60)), part).pixels.shape) >= 1

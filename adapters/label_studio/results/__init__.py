@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from adapters.label_studio.label_config import Binding
 from adapters.label_studio.results import choices
 from models.labels import LabelSchema, Objective
-from models.regions import Region
+from models.regions import Number, Region
 
 
 class Format(Protocol):
@@ -120,10 +120,10 @@ def decode(result: object, binding: Binding) -> Answer:
 
 def _known(schema: LabelSchema, regions: Iterable[Region]) -> list[Region]:
     """Return regions with labels of the schema and scores in [0, 1]; others are left out."""
-    known = []
+    known: list[Region] = []
     for region in regions:
         label, score = schema.match(region.label), 1.0 if region.score is None else float(region.score)
-        if label is not None and math.isfinite(score):
+        if label is not None and math.isfinite(score) and not isinstance(region, Number):
             known.append(replace(region, label=label, score=min(1.0, max(0.0, score))))
     return known
 

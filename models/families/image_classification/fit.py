@@ -12,11 +12,9 @@ mirrored images keep their label, both look at the mirror image too.
 from __future__ import annotations
 
 import copy
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +36,7 @@ from models.learning.compact import CompactResNet
 from models.learning.descriptors import Descriptors
 from models.learning.export import export
 from models.learning.linear import classification_loss, fit_linear
+from models.learning.machine import libraries, use_all_cores
 from models.metrics import evaluate
 from models.regions import Region
 
@@ -65,8 +64,7 @@ def fit(
     weights: Path | None,
 ) -> None:
     """Learn labels of whole images; see `models.family.Fit`."""
-    num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(num_threads)  # their number decides the order of sums, and so the last bits of the weights
+    num_threads = use_all_cores()
     (folder / _STATE).mkdir(parents=True, exist_ok=True)
     report.progress(Progress("reading images", 0, 1, 0.0))
     usable = _usable(examples, schema, log=report.log)
@@ -105,7 +103,7 @@ def fit(
             settings=settings,
             inputs={"side_px": side_px},
             weights_source=trainer.weights_source,
-            libraries=_libraries(num_threads),
+            libraries=libraries(num_threads),
             metrics={
                 **metrics,
                 "num_train": len(learn) + len(aside),
@@ -155,7 +153,7 @@ def _usable(examples: Sequence[Example], schema: LabelSchema, *, log: Callable[[
 def _load(
     examples: Sequence[Example], schema: LabelSchema, *, side_px: int, device: str, log: Callable[[str], None]
 ) -> _Material:
-    decoded = data.decode(examples, side_px=side_px, log=log)
+    decoded = data.decode(examples, width_px=side_px, height_px=side_px, log=log)
     if not decoded.examples:
         raise FamilyError("None of the labelled images can be read.")
     names = [{region.label for region in example.regions} for example in decoded.examples]
@@ -215,8 +213,8 @@ def _choose_side_px(
         return max(32, round(settings.image_px / 8) * 8)  # what descriptors and networks can divide
     if pretrained is not None:
         return 224 if device == "cuda" else 128
-    median_px = data.median_side_px(examples)
-    return 96 if median_px is None or median_px > 64 else 64 if median_px > 40 else 32
+    median_px = min(data.median_size_px(examples) or (96, 96))
+    return 96 if median_px > 64 else 64 if median_px > 40 else 32
 
 
 def _choose_recipe(
@@ -380,8 +378,3 @@ def _measure(
     chosen = [material.examples[index] for index in held_out]
     predictions = {example.key: tuple(answer) for example, answer in zip(chosen, answers, strict=True)}
     return evaluate(schema, {example.key: example.regions for example in chosen}, predictions).metrics, predictions
-
-
-def _libraries(num_threads: int) -> dict[str, str]:
-    names = ("torch", "torchvision", "numpy", "pillow", "onnx")
-    return {**{name: version(name) for name in names}, "num_threads": str(num_threads)}

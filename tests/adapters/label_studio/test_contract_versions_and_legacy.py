@@ -78,7 +78,7 @@ class TestTrain:
         run = services.training.get(response.get_json()["job"])
         assert run.snapshot is not None, run.error
         label_set = services.projects.get_label_set(run.label_set_id)
-        items = services.tasks.labelled_items(label_set.id, label_set.schema)
+        items = services.tasks.labelled_items(label_set)
         assert [(item.key, item.regions[0].label) for item in items] == [("1", "red"), ("2", "green")]
 
     def test_what_is_not_needed_is_not_kept(self, client: FlaskClient, services: Services, settings: Settings) -> None:

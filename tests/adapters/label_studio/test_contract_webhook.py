@@ -253,7 +253,7 @@ def test_labels_are_collected_from_label_studio_whatever_the_event_says(
     services.training.advance()
     queue.run_all()
 
-    items = services.tasks.labelled_items(mirror.label_sets[0].id, mirror.label_sets[0].schema)
+    items = services.tasks.labelled_items(mirror.label_sets[0])
     assert [(item.key, item.regions[0].label) for item in items] == [("41", "red"), ("42", "red")]
     assert services.training.get(job).snapshot is not None
 

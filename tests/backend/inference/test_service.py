@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backend_doubles import write_image
+from PIL import Image as PillowImage
 
 from backend import logs
 from backend.errors import Invalid, Unavailable
@@ -17,8 +18,8 @@ from backend.settings import Settings
 from backend.tasks import Predicted
 from backend.versions import ModelVersion
 from models.images import Image
-from models.labels import LabelSchema
-from models.regions import Choice, Region
+from models.labels import Label, LabelSchema, Medium, Objective
+from models.regions import Box, Choice, Region, Span
 
 
 class Brightness:
@@ -82,6 +83,44 @@ def test_an_unreadable_item_does_not_disturb_the_others(
     assert isinstance(bad, Invalid)
     assert isinstance(gone, Unavailable | Invalid)
     assert isinstance(last, Predicted)
+
+
+class LongestWord:
+    """Says what it read, and who asked about what."""
+
+    num_bytes = 1
+    min_side_px = None
+    schema = LabelSchema(Objective.SPANS, (Label("word"),), Medium.TEXT)
+
+    def predict(self, texts: Sequence[str]) -> list[list[Region]]:
+        return [[Span("word", 0, len(text), 0.5)] for text in texts]
+
+
+def test_texts_are_read_from_the_item_itself(services: Services, settings: Settings, version: ModelVersion) -> None:
+    few = settings.model_copy(update={"web_threads": 4})
+    inference = Inference(Engine(lambda _: LongestWord(), capacity_bytes=10), services.tasks, few)
+    items = [Item("a" * 64, "Grüße 🎉".encode()), Item("b" * 64, b"\xff")]
+
+    good, bad = inference.predict(version, items)
+
+    assert good == Predicted((Span("word", 0, 7, 0.5),), 0, 0)
+    assert isinstance(bad, Invalid)
+    assert bad.code == "text_invalid"
+
+
+def test_each_part_of_an_image_has_its_own_answer(
+    inference: Inference, version: ModelVersion, predictor: Brightness, tmp_path: Path
+) -> None:
+    path = tmp_path / "halves.png"
+    PillowImage.fromarray(np.repeat(np.uint8([[10, 250]]), 4, 1)[..., None].repeat(3, 2)).save(path)
+    parts = [None, Box("", 0.25, 0.5, 0.5, 1.0), Box("", 0.75, 0.5, 0.5, 1.0)]
+
+    outcomes = inference.predict(version, [Item("a" * 64, path, part) for part in parts])
+    again = inference.predict(version, [Item("a" * 64, path, part) for part in parts])
+
+    assert [each.regions[0].label for each in outcomes if isinstance(each, Predicted)] == ["dog", "cat", "dog"]
+    assert again == outcomes
+    assert predictor.num_images == 3
 
 
 def test_what_was_computed_is_not_computed_again(

@@ -27,7 +27,7 @@ def test_an_unreadable_file_is_logged_and_left_out(tmp_path: Path) -> None:
     bad = Example("bad", tmp_path / "bad.png", (), Split.TRAIN)
     lines: list[str] = []
 
-    decoded = data.decode([good[0], bad, good[1]], side_px=4, log=lines.append)
+    decoded = data.decode([good[0], bad, good[1]], width_px=4, height_px=4, log=lines.append)
 
     assert decoded.examples == tuple(good)
     assert decoded.pixels_NHWC.shape == (2, 4, 4, 3)
@@ -36,11 +36,11 @@ def test_an_unreadable_file_is_logged_and_left_out(tmp_path: Path) -> None:
     assert "bad" in lines[0]
 
 
-def test_the_median_side_is_that_of_the_originals(tmp_path: Path) -> None:
+def test_the_median_size_is_that_of_the_originals(tmp_path: Path) -> None:
     examples = [save(tmp_path, f"{side}.png", np.zeros((side, 200))) for side in (10, 60, 90)]
 
-    assert data.median_side_px(examples) == 60
-    assert data.median_side_px([]) is None
+    assert data.median_size_px(examples) == (200, 60)
+    assert data.median_size_px([]) is None
 
 
 def test_no_augmentation_changes_nothing() -> None:

@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.Column("project_id", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("labels", sa.JSON(), nullable=False),
+        sa.Column("field", sa.String(), nullable=False),
         sa.Column("is_active", sa.Boolean(), nullable=False),
         sa.Column("version_id", sa.String(), nullable=True),
         sa.Column("is_pinned", sa.Boolean(), nullable=False),
@@ -104,8 +105,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("project_id", sa.String(), nullable=False),
         sa.Column("external_id", sa.String(), nullable=False),
-        sa.Column("source", sa.String(), nullable=False),
-        sa.Column("media", sa.String(), nullable=True),
+        sa.Column("media", sa.JSON(), nullable=False),
         sa.Column("split", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
             ["project_id"],

@@ -1,4 +1,4 @@
-"""How good are predictions, compared with what people said? NumPy only.
+"""How good are labels of whole items?
 
 What the numbers mean:
     accuracy: The share of examples whose answer is right; for MULTI_LABEL whose whole set of labels is right.
@@ -14,31 +14,16 @@ measured on newer truths.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.labels import LabelSchema, Objective
+from models.metrics.evaluation import Evaluation
 from models.regions import Region
 
 # N examples, K labels
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The result of a comparison.
-
-    Attributes:
-        primary: The one number by which versions are compared, in [0, 1]: accuracy for CLASSIFICATION, micro_f1 for
-            MULTI_LABEL (every decision counts alike, so labels that are rare among few held-out examples do not
-            swing it as they would swing a macro average, and half-right answers count half, unlike in accuracy).
-        metrics: All numbers as JSON, `primary` among them.
-    """
-
-    primary: float
-    metrics: Mapping[str, Any]
 
 
 def evaluate(
@@ -47,6 +32,10 @@ def evaluate(
     predictions: Mapping[str, Sequence[Region]],
 ) -> Evaluation:
     """Compare predictions with truths, both by example key.
+
+    `primary` is accuracy for CLASSIFICATION, and micro_f1 for MULTI_LABEL: every decision counts alike, so labels that
+    are rare among few held-out examples do not swing it as they would swing a macro average, and half-right answers
+    count half, unlike in accuracy.
 
     For CLASSIFICATION the first predicted region of an example is its answer; for MULTI_LABEL all of them are.
     """
