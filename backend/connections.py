@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from backend.inference.batch import Batches
+from backend.inference.job import JobState, PredictionJobs
 from backend.projects import Projects
 from backend.training.run import RunState
 from backend.training.service import Training
@@ -69,10 +70,11 @@ def derive(facts: Facts) -> Connection:
 class Connections:
     """Tells the state of each project's connection."""
 
-    def __init__(self, projects: Projects, training: Training, batches: Batches) -> None:
+    def __init__(self, projects: Projects, training: Training, batches: Batches, jobs: PredictionJobs) -> None:
         self._projects = projects
         self._training = training
         self._batches = batches
+        self._jobs = jobs
 
     def state(self, project_id: str) -> Connection:
         """Return the present state of a project's connection.
@@ -88,7 +90,8 @@ class Connections:
             Facts(
                 is_reachable=origin.seen_at is not None,
                 is_training=any(not RunState(run.state).is_final for run in runs),
-                is_predicting=bool(self._batches.in_progress(origin.project_id)),
+                is_predicting=bool(self._batches.in_progress(origin.project_id))
+                or any(not JobState(job.state).is_final for job in self._jobs.of_project(origin.project_id, 1)),
                 error=origin.error or run_error,
             )
         )

@@ -12,17 +12,24 @@ from backend.settings import Settings
 
 def train(run_id: str, attempt: int) -> None:
     """Execute a training run."""
-    with services(run_id) as built:
+    with services_for_run(run_id) as built:
         built.execution.execute(run_id, attempt)
 
 
 @contextmanager
-def services(run_id: str) -> Iterator[Services]:
-    """Build the services for one job; its log lines carry the run's id and that of the request that caused it."""
+def services() -> Iterator[Services]:
+    """Build the services for one job."""
     built = Services.build(Settings())
     try:
+        yield built
+    finally:
+        built.close()
+
+
+@contextmanager
+def services_for_run(run_id: str) -> Iterator[Services]:
+    """Build the services for one job; its log lines carry the run's id and that of the request that caused it."""
+    with services() as built:
         run = built.training.get(run_id)
         with logs.context(run_id=run_id, request_id=run.request_id or ""):
             yield built
-    finally:
-        built.close()

@@ -9,6 +9,8 @@ from backend.connections import Connections
 from backend.inbox import Inbox
 from backend.inference.batch import Batches
 from backend.inference.engine import Engine
+from backend.inference.interactive import Interactive
+from backend.inference.job import PredictionJobs
 from backend.inference.service import Inference
 from backend.projects import Projects
 from backend.queue import Queue, RedisQueue
@@ -20,7 +22,7 @@ from backend.tasks import Tasks
 from backend.training.execution import Execution
 from backend.training.service import Training
 from backend.versions import ModelVersion, Versions
-from models.catalog import predictor_loader
+from models.catalog import add_folder, predictor_loader
 from models.family import Predictor
 
 
@@ -38,9 +40,11 @@ class Services:
     training: Training
     execution: Execution
     inbox: Inbox
+    prediction_jobs: PredictionJobs
     batches: Batches
     engine: Engine
     inference: Inference
+    interactive: Interactive
     connections: Connections
 
     @classmethod
@@ -51,6 +55,7 @@ class Services:
             settings: The settings.
             queue: In place of RQ on `settings.redis`.
         """
+        add_folder(settings.home / "families")
         database = Database(settings.database, pool_size=settings.web_threads)
         queue = queue or RedisQueue(settings.redis)
         blobs = BlobStore(settings.home / "blobs")
@@ -59,6 +64,7 @@ class Services:
         versions = Versions(database, blobs, settings.home / "checkpoints")
         training = Training(database, queue, projects, settings)
         batches = Batches(database)
+        prediction_jobs = PredictionJobs(database, queue, projects, versions, settings)
 
         def load(version: ModelVersion) -> Predictor:
             return predictor_loader(version.family)(versions.checkpoint(version), settings.device_name)
@@ -75,10 +81,12 @@ class Services:
             training=training,
             execution=Execution(database, training, versions, projects, blobs, settings),
             inbox=Inbox(database, training, settings),
+            prediction_jobs=prediction_jobs,
             batches=batches,
             engine=engine,
             inference=Inference(engine, tasks, settings),
-            connections=Connections(projects, training, batches),
+            interactive=Interactive(engine, settings),
+            connections=Connections(projects, training, batches, prediction_jobs),
         )
 
     def close(self) -> None:

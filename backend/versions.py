@@ -80,7 +80,7 @@ class Versions:
 
     def keep(self, folder: Path) -> dict[str, str]:
         """Put a checkpoint's files into the blob store; return their digests by name."""
-        return {name: self._blobs.put_file(folder / name) for name in FILES}
+        return {name: self._blobs.put_file(folder / name) for name in FILES if (folder / name).exists()}
 
     def register(self, label_set_id: str, files: Mapping[str, str], *, run_id: str, snapshot: str) -> ModelVersion:
         """Make a new version of a label set of a checkpoint that is kept.
@@ -98,14 +98,14 @@ class Versions:
             label_set = session.get_one(LabelSet, label_set_id)
             rows = session.scalars(select(ModelVersion).filter_by(label_set_id=label_set_id)).all()
             for row in rows:
-                if row.files[ONNX] == files[ONNX] and row.files[MANIFEST] == files[MANIFEST]:
+                if row.files == dict(files):
                     return row
             number = 1 + max((row.number for row in rows), default=0)
             version = ModelVersion(
                 project_id=label_set.project_id,
                 label_set_id=label_set_id,
                 number=number,
-                name=f"{_slug(label_set.name)}-v{number}-{files[ONNX][:8]}",
+                name=f"{_slug(label_set.name)}-v{number}-{files.get(ONNX, files[MANIFEST])[:8]}",
                 run_id=run_id,
                 family=manifest.family,
                 labels=manifest.schema.to_json(),

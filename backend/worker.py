@@ -76,6 +76,7 @@ def _tick_until_signal(settings: Settings) -> None:
         _guarded(services.queue.note_clock)
         _guarded(services.inbox.coalesce)
         _guarded(services.training.advance)
+        _guarded(services.prediction_jobs.advance)
         if time.monotonic() - pruned_at > _PRUNE_EVERY_S:
             pruned_at = time.monotonic()
             _guarded(services.inbox.prune)

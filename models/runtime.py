@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+
+_TYPES: Mapping[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output of a file.
+
+    Attributes:
+        name: As the file calls it.
+        shape: None where a size is free.
+        type: As ONNX Runtime writes it, such as "tensor(float)".
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    type: str
 
 
 class Session:
@@ -26,7 +52,16 @@ class Session:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
         self.num_bytes = path.stat().st_size
         self.device = "cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu"
+        self.inputs = tuple(_describe(one) for one in self._session.get_inputs())
+        self.outputs = tuple(_describe(one) for one in self._session.get_outputs())
+        self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
 
-    def run(self, inputs: Mapping[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
-        """Compute all outputs, in the order of the file."""
-        return list(self._session.run(None, dict(inputs)))
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[np.float32]]:
+        """Compute all outputs, in the order of the file; inputs get the type that the file asks for."""
+        types = {one.name: _TYPES.get(one.type, np.float32) for one in self.inputs}
+        fed = {name: np.asarray(value, dtype=types.get(name)) for name, value in inputs.items()}
+        return list(self._session.run(None, fed))
+
+
+def _describe(one: Any) -> Tensor:
+    return Tensor(one.name, tuple(size if isinstance(size, int) else None for size in one.shape), one.type)

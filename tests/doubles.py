@@ -95,7 +95,7 @@ class FakeWeb:
                     fake.asked.append(asked)
                 _send(self, asked, fake._next_fault(asked.path) or fake.answer(asked))
 
-            do_POST = do_GET  # noqa: N815 - the name is the standard library's
+            do_POST = do_DELETE = do_GET  # noqa: N815 - the names are the standard library's
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -150,7 +150,8 @@ class FakeLabelStudio(FakeWeb):
 
     Fill the dictionaries: `uploads` by "<project>/<file>", `local_files` by path below its root, `cloud` by URI with
     the content or any Answer, such as a redirect to where it is signed for, `projects` by id with their JSON, and
-    `tasks` by project id with their JSON, annotations included. It takes `pat` and `legacy_token`.
+    `tasks` by project id with their JSON, annotations included. `predictions` are those imported, except where
+    `refuses` finds fault with one. It takes `pat` and `legacy_token`.
     """
 
     def __init__(self, *, base_path: str = "", legacy_enabled: bool = True, access_lifetime_s: int = 300) -> None:
@@ -167,6 +168,8 @@ class FakeLabelStudio(FakeWeb):
         self.cloud: dict[str, bytes | Answer] = {}
         self.projects: dict[int, dict[str, Any]] = {}
         self.tasks: dict[int, list[dict[str, Any]]] = {}
+        self.predictions: list[dict[str, Any]] = []
+        self.refuses: Callable[[dict[str, Any]], bool] | None = None
 
     @property
     def url(self) -> str:
@@ -192,6 +195,10 @@ class FakeLabelStudio(FakeWeb):
             return as_json(project) if project else as_json({"status_code": 404}, 404)
         if path == "/api/tasks/":
             return self._list_tasks(asked)
+        if found := re.fullmatch(r"/api/projects/(\d+)/import/predictions", path):
+            return self._import_predictions(int(found[1]), asked)
+        if re.fullmatch(r"/api/projects/\d+/model-versions/", path):
+            return self._model_versions(asked)
         if path.startswith("/data/upload/"):
             file = self.uploads.get(unquote(path.removeprefix("/data/upload/")))
             # 1.23 fails on an upload that it does not know.
@@ -217,9 +224,36 @@ class FakeLabelStudio(FakeWeb):
         assert query["ordering"] == ["tasks:id"], "Label Studio orders as asked, and this fake by id only"
         after = query["filters"]["items"][0]
         assert after["filter"] == "filter:tasks:id", "the first filter must be that on ids"
-        tasks = [t for t in self.tasks[project_id] if t["id"] > after["value"] and t["annotations"]]
+        conditions = query["filters"]["items"]
+        tasks = [t for t in self.tasks[project_id] if all(self._fulfils(t, condition) for condition in conditions)]
         tasks.sort(key=lambda task: int(task["id"]))
         return as_json({"total": len(tasks), "tasks": tasks[: int(asked.query["page_size"])]})
+
+    def _fulfils(self, task: dict[str, Any], condition: dict[str, Any]) -> bool:
+        column, value = condition["filter"].removeprefix("filter:tasks:"), condition["value"]
+        if column == "id":
+            return bool(task["id"] > value)
+        if column == "annotations_ids":
+            return bool(task["annotations"]) is not value
+        assert (column, condition["operator"]) == ("predictions_model_versions", "not_contains")
+        names = [made["model_version"] for made in self.predictions if made["task"] == task["id"]]
+        return not any(wanted in name for name in names for wanted in value)
+
+    def _import_predictions(self, project_id: int, asked: Asked) -> Answer:
+        sent = json.loads(asked.body)
+        if self.refuses is not None and any(self.refuses(made) for made in sent):
+            return as_json({"detail": "Prediction 0: Error validating prediction"}, 400)
+        assert {made["task"] for made in sent} <= {task["id"] for task in self.tasks[project_id]}
+        with self._lock:
+            self.predictions += sent
+        return as_json({"created": len(sent)}, 201)
+
+    def _model_versions(self, asked: Asked) -> Answer:
+        if asked.method == "DELETE":
+            gone = json.loads(asked.body)["model_version"]
+            self.predictions = [made for made in self.predictions if made["model_version"] != gone]
+            return as_json(1)
+        return as_json({made["model_version"]: 1 for made in self.predictions})
 
     def _refresh(self, asked: Asked) -> Answer:
         if json.loads(asked.body).get("refresh") != self.pat:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from adapters.cli import connect, doctor, processes, projects, runs, up, versions
+from adapters.cli import connect, doctor, host, models, new, predict, processes, projects, review, runs, up, versions
 from backend.errors import TandemError
 
 
@@ -41,6 +41,13 @@ for command in (
     projects.project,
     versions.versions,
     runs.runs,
+    host.host,
+    predict.predict,
+    predict.predictions,
+    models.models,
+    new.new,
+    review.next_,
+    review.errors,
 ):
     main.add_command(command)
 

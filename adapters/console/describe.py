@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from backend.inference.job import PredictionJob
 from backend.projects import Mirror
 from backend.services import Services
 from backend.training.run import RunLine, TrainingRun
@@ -86,6 +87,26 @@ def run(row: TrainingRun, lines: list[RunLine] | None = None) -> dict[str, Any]:
     if lines is not None:
         described["log"] = [{"number": line.number, "at": _moment(line.at), "text": line.text} for line in lines]
     return described
+
+
+def prediction_job(row: PredictionJob) -> dict[str, Any]:
+    """Describe a prediction job."""
+    return {
+        "id": row.id,
+        "project_id": row.project_id,
+        "state": row.state,
+        "version_name": row.version_name,
+        "selection": row.selection,
+        "is_replacing": row.is_replacing,
+        "num_tasks": row.num_tasks,
+        "num_done": row.num_done,
+        "num_failed": row.num_failed,
+        "faults": row.faults,
+        "error": row.error,
+        "created_at": _moment(row.created_at),
+        "started_at": _moment(row.started_at),
+        "finished_at": _moment(row.finished_at),
+    }
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -61,6 +61,30 @@ def blueprint(services: Services, auth: BasicAuth) -> Blueprint:
         mirror = services.projects.get(project_id)
         return answer({"runs": [describe.run(run) for run in services.training.of_project(mirror.project.id)]})
 
+    @made.post("/tandem/projects/<project_id>/predictions")
+    def predict(project_id: str) -> Response:
+        body = _object() if request.data else {}
+        view = _whole_number(body, "view")
+        selection = {"is_unlabelled": True} if body.get("is_unlabelled") is True else {}
+        selection |= {"view": view} if view is not None else {}
+        is_replacing = body.get("is_replacing") is True
+        job = services.prediction_jobs.ask(project_id, selection=selection, is_replacing=is_replacing)
+        return answer(describe.prediction_job(job), 202)
+
+    @made.get("/tandem/projects/<project_id>/predictions")
+    def prediction_jobs(project_id: str) -> Response:
+        mirror = services.projects.get(project_id)
+        jobs = services.prediction_jobs.of_project(mirror.project.id)
+        return answer({"jobs": [describe.prediction_job(job) for job in jobs]})
+
+    @made.get("/tandem/predictions/<job_id>")
+    def prediction_job(job_id: str) -> Response:
+        return answer(describe.prediction_job(services.prediction_jobs.get(job_id)))
+
+    @made.post("/tandem/predictions/<job_id>/cancel")
+    def cancel_prediction(job_id: str) -> Response:
+        return answer(describe.prediction_job(services.prediction_jobs.cancel(job_id)))
+
     @made.get("/tandem/projects/<project_id>/versions")
     def versions(project_id: str) -> Response:
         mirror = services.projects.get(project_id)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http.cookiejar import DefaultCookiePolicy
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -31,6 +32,30 @@ _READ_S = 30.0
 _PAGE_READ_S = 120.0
 _TASKS_PER_PAGE = 200
 GATEWAY_FAULTS = {502, 503, 504}
+
+
+IS_ANNOTATED: Mapping[str, Any] = MappingProxyType(
+    {"filter": "filter:tasks:annotations_ids", "operator": "empty", "type": "String", "value": False}
+)
+IS_NOT_ANNOTATED: Mapping[str, Any] = MappingProxyType({**IS_ANNOTATED, "value": True})
+
+
+def lacks_prediction(model_version: str) -> Mapping[str, Any]:
+    """Return the Data Manager's condition for tasks that have no prediction of a version."""
+    return {
+        "filter": "filter:tasks:predictions_model_versions",
+        "operator": "not_contains",
+        "type": "List",
+        "value": [model_version],
+    }
+
+
+@dataclass(frozen=True)
+class TaskPage:
+    """Some tasks as Label Studio's JSON, and how many there are on all pages."""
+
+    tasks: list[dict[str, Any]]
+    total: int
 
 
 @dataclass(frozen=True)
@@ -136,27 +161,87 @@ class LabelStudio:
         # made, beyond the patience of the usual proxies from some 50,000 tasks on. `review` keeps Label Studio from
         # asking its ML backend, us, for predictions of every task that it lists.
         last_id = 0
-        while True:
-            page = self._get_json(
-                "/api/tasks/",
-                {
-                    "project": str(project_id),
-                    "page_size": str(_TASKS_PER_PAGE),
-                    "fields": "all",
-                    "review": "true",
-                    "resolve_uri": "false",
-                    "query": json.dumps(_annotated_after(last_id)),
-                },
-                read_s=_PAGE_READ_S,
-            )["tasks"]
-            if not page:
-                return
-            for task in page:
-                if task["id"] <= last_id:
-                    raise Unavailable(f"Label Studio listed the tasks of project {project_id} out of order; try again.")
-                last_id = task["id"]
-                if task["annotations"]:
-                    yield task
+        while tasks := self.list_tasks(project_id, [IS_ANNOTATED], after=last_id, limit=_TASKS_PER_PAGE).tasks:
+            last_id = tasks[-1]["id"]
+            yield from (task for task in tasks if task["annotations"])
+
+    def list_tasks(
+        self,
+        project_id: int,
+        conditions: Sequence[Mapping[str, Any]] = (),
+        *,
+        after: int = 0,
+        limit: int,
+        with_annotations: bool = True,
+    ) -> TaskPage:
+        """Return tasks that fulfil all conditions of the Data Manager and have a greater id, in the order of ids.
+
+        Args:
+            project_id: The project.
+            conditions: Such as `IS_ANNOTATED`.
+            after: The greatest id seen so far.
+            limit: How many at most.
+            with_annotations: Whether the tasks' annotations, drafts and predictions are sent as well.
+
+        Raises:
+            NotFound, Denied, Unavailable: See `fetch_annotated_tasks`.
+        """
+        newer = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": after}
+        query = {"filters": {"conjunction": "and", "items": [newer, *conditions]}, "ordering": ["tasks:id"]}
+        page = self._get_json(
+            "/api/tasks/",
+            {
+                "project": str(project_id),
+                "page_size": str(limit),
+                "fields": "all" if with_annotations else "task_only",
+                "review": "true",
+                "resolve_uri": "false",
+                "query": json.dumps(query, default=dict),
+            },
+            read_s=_PAGE_READ_S,
+        )
+        ids = [task["id"] for task in page["tasks"]]
+        if ids != sorted(ids) or (ids and ids[0] <= after):
+            raise Unavailable(f"Label Studio listed the tasks of project {project_id} out of order; try again.")
+        return TaskPage(page["tasks"], int(page.get("total", len(ids))))
+
+    def get_view_conditions(self, view_id: int) -> list[Mapping[str, Any]]:
+        """Return the conditions of a tab of the Data Manager, fit for `list_tasks`.
+
+        Raises:
+            Invalid: They are alternatives, of which one is enough.
+            NotFound, Denied, Unavailable: See `fetch_annotated_tasks`.
+        """
+        filters = self._get_json(f"/api/dm/views/{view_id}/")["data"].get("filters") or {}
+        items: list[Mapping[str, Any]] = filters.get("items") or []
+        if len(items) > 1 and filters.get("conjunction") == "or":
+            raise Invalid(f"tab {view_id} combines its filters with OR, which cannot be used here; use AND")
+        return items
+
+    def list_model_versions(self, project_id: int) -> list[str]:
+        """Return the versions that predictions of a project are marked with.
+
+        Raises:
+            NotFound, Denied, Unavailable: See `fetch_annotated_tasks`.
+        """
+        return [str(name) for name in self._get_json(f"/api/projects/{project_id}/model-versions/")]
+
+    def import_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> None:
+        """Store predictions, all or none; each has ``task``, ``result``, ``score`` and ``model_version``.
+
+        Raises:
+            Invalid: Label Studio finds fault with one; the message says with which and why.
+            NotFound, Denied, Unavailable: See `fetch_annotated_tasks`.
+        """
+        self._send_json("POST", f"/api/projects/{project_id}/import/predictions", list(predictions))
+
+    def delete_predictions(self, project_id: int, model_version: str) -> None:
+        """Delete all predictions of a project that are marked with a version.
+
+        Raises:
+            NotFound, Denied, Unavailable: See `fetch_annotated_tasks`.
+        """
+        self._send_json("DELETE", f"/api/projects/{project_id}/model-versions/", {"model_version": model_version})
 
     def open(self, url: str, headers: Mapping[str, str] | None = None, *, read_s: float = _READ_S) -> requests.Response:
         """Ask for one of this server's URLs and return the answer, whatever its status, with its body unread.
@@ -210,6 +295,23 @@ class LabelStudio:
             if response.status_code == 401:
                 raise self.refusal()
             return self._read_json(response)
+
+    def _send_json(self, method: str, path: str, body: Any) -> None:
+        for _ in range(2):
+            authorization = self._key.header()
+            headers = {"Accept": "application/json", **({"Authorization": authorization} if authorization else {})}
+            url = f"{self.url}{path}"
+            with self._ask(method, url, headers=headers, read_s=_PAGE_READ_S, body=body) as response:
+                if response.status_code == 401:
+                    if self._key.forget(authorization):
+                        continue
+                    break
+                if response.status_code == 400:
+                    raise Invalid(f"Label Studio refused: {response.text[:500]}", code="refused_by_label_studio")
+                if response.status_code not in (201, 204):
+                    self._read_json(response)
+                return
+        raise self.refusal()
 
     def _read_json(self, response: requests.Response) -> Any:
         status, path = response.status_code, urlsplit(response.url).path
@@ -288,17 +390,3 @@ def new_session(*, verify: bool, allow_private: bool) -> requests.Session:
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
-
-
-def _annotated_after(task_id: int) -> dict[str, Any]:
-    """Return the Data Manager's query for the tasks with annotations whose ids are greater, by id."""
-    return {
-        "filters": {
-            "conjunction": "and",
-            "items": [
-                {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": task_id},
-                {"filter": "filter:tasks:annotations_ids", "operator": "empty", "type": "String", "value": False},
-            ],
-        },
-        "ordering": ["tasks:id"],
-    }

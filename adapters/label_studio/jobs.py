@@ -1,4 +1,4 @@
-"""Background jobs for projects that live in Label Studio: collect the annotations of a training run."""
+"""Background jobs for projects that live in Label Studio: collect annotations for a training run, predict tasks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 from adapters.label_studio import texts
 from adapters.label_studio.access import Access
+from adapters.label_studio.batch import BatchPrediction
 from adapters.label_studio.client import SETUP_FAULTS, URL_MISSING, LabelStudio
 from adapters.label_studio.label_config import Binding, parse
 from adapters.label_studio.media import Media
 from adapters.label_studio.results import decode
 from adapters.label_studio.wire import AnnotatedTask, Annotation, ProjectUid, read
-from backend import jobs
+from backend import jobs, logs
 from backend.errors import Conflict, Invalid, TandemError, Unavailable
 from backend.projects import Mirror
 from backend.services import Services
@@ -27,6 +28,7 @@ from backend.training.custody import custody
 from backend.training.run import RunState, TrainingRun
 from backend.training.service import RunLost
 from models.labels import Medium
+from models.texts import BadText
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -37,8 +39,14 @@ _FETCHERS = 8
 
 def collect(run_id: str, attempt: int) -> None:
     """Fetch the annotations and media of a run's project, and hand the run on to a trainer."""
-    with jobs.services(run_id) as services:
+    with jobs.services_for_run(run_id) as services:
         Collection(services).collect(run_id, attempt)
+
+
+def predict(job_id: str, attempt: int) -> None:
+    """Predict more of the tasks of a prediction job."""
+    with jobs.services() as services, logs.context(job_id=job_id):
+        BatchPrediction(services).work(job_id, attempt)
 
 
 class Collection:
@@ -99,17 +107,26 @@ class Collection:
                     digest = self._services.blobs.put(text.encode(errors="replace"))
                     found[binding.data_key] = GivenMedia(f"text {digest}", digest)
                 elif isinstance(shown, str) and shown:
-                    digest_or_none = known.get((str(task.id), shown)) or self._fetch_media(run, media, shown, task)
+                    digest_or_none = known.get((str(task.id), shown)) or self._fetch_media(
+                        run, media, shown, task, binding
+                    )
                     found[binding.data_key] = GivenMedia(shown, digest_or_none)
             return GivenTask(str(task.id), found, annotations) if found else None
 
         with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch") as pool:
             yield from (task for task in pool.map(given, tasks) if task is not None)
 
-    def _fetch_media(self, run: TrainingRun, media: Media, uri: str, task: AnnotatedTask) -> str | None:
+    def _fetch_media(
+        self, run: TrainingRun, media: Media, uri: str, task: AnnotatedTask, binding: Binding
+    ) -> str | None:
         """Put a task's file into the blob store; a file that cannot be had leaves the task out, with a log line."""
         try:
             file = _retried(lambda: media.fetch(uri, task_id=task.id))
+            if binding.schema.medium is Medium.TEXT:
+                return self._services.blobs.put(texts.read(binding, file.path).encode())
+        except BadText as error:
+            self._services.training.add_line(run, f"task {task.id} is left out: {error}")
+            return None
         except TandemError as error:
             if error.code in SETUP_FAULTS:
                 raise
@@ -124,11 +141,10 @@ def _given_annotations(
     for number, annotation in enumerate(task.annotations):
         if annotation.was_cancelled:
             continue
-        answers = {
-            id_of[binding.control_name]: regions
-            for binding in bindings
-            if binding.control_name in id_of and (regions := decode(annotation.result, binding).regions) is not None
+        said = {
+            b.control_name: decode(annotation.result, b, bindings).regions for b in bindings if b.control_name in id_of
         }
+        answers = {id_of[name]: regions for name, regions in said.items() if regions is not None}
         if answers:
             yield GivenAnnotation(str(annotation.id or number), _updated_at(annotation), answers)
 

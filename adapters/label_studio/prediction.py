@@ -15,7 +15,7 @@ from adapters.label_studio.access import Access
 from adapters.label_studio.client import SETUP_FAULTS
 from adapters.label_studio.label_config import Binding, LabelConfig
 from adapters.label_studio.media import Media
-from adapters.label_studio.results import EncodedPrediction, Found, encode
+from adapters.label_studio.results import EncodedPrediction, Found, chosen, encode
 from adapters.label_studio.wire import PredictParams, Task
 from backend.errors import Invalid, TandemError, Unavailable
 from backend.inference.service import Item, Outcome
@@ -25,10 +25,13 @@ from backend.tasks import Predicted
 from backend.versions import ModelVersion
 from models.labels import Medium
 from models.regions import Choice, Number, bounding_box
+from models.texts import BadText
 
 log = logging.getLogger(__name__)
 
 _FETCHERS = 8
+_MODEL_FAILED = "model_failed"
+_FAULTS_OF_ALL = SETUP_FAULTS | {_MODEL_FAILED}
 _WINDOW = 64
 """Tasks fetched and predicted together."""
 
@@ -77,45 +80,87 @@ class TaskPredictor:
         params: PredictParams,
     ) -> list[EncodedPrediction]:
         """Predict window by window, so that whoever asks for one task does not wait for somebody's ten thousand."""
-        version_of = {row.name: versions[row.id] for row in mirror.label_sets if row.id in versions}
-        asked = [
-            (binding, version_of[name]) for binding in config.bindings if (name := binding.control_name) in version_of
-        ]
-        media = self._access.media(mirror.origin)
         predictions: list[EncodedPrediction] = []
         with self._services.batches.started(mirror.project.id, len(tasks)) as batch:
             for start in range(0, len(tasks), _WINDOW):
                 window = tasks[start : start + _WINDOW]
-                predictions += self._predict_window(mirror, asked, window, media, params)
+                outcomes = self.predict_window(mirror, config, versions, window, params)
+                _raise_where_all_failed(outcomes)
+                predictions += (EncodedPrediction() if isinstance(each, TandemError) else each for each in outcomes)
                 if len(predictions) < len(tasks):
                     self._services.batches.advanced(batch, len(predictions))
         if dropped := sum(prediction.num_dropped for prediction in predictions):
-            log.warning("labels unknown to the config dropped", extra={"uid": mirror.origin.uid, "num": dropped})
+            log.warning("regions dropped", extra={"uid": mirror.origin.uid, "num": dropped})
         return predictions
 
-    def _predict_window(
+    def predict_window(
         self,
         mirror: Mirror,
-        asked: Sequence[tuple[Binding, ModelVersion]],
+        config: LabelConfig,
+        versions: dict[str, ModelVersion],
         tasks: Sequence[Task],
-        media: Media,
         params: PredictParams,
-    ) -> list[EncodedPrediction]:
-        found: list[list[Found]] = [[] for _ in tasks]
-        faults: list[TandemError | None] = [None for _ in tasks]
-        for binding, version in sorted(asked, key=lambda pair: pair[0].is_per_region):
-            fetched = list(self._fetchers.map(lambda task, b=binding: fetch(b, task, media, params), tasks))
-            for index, outcome in enumerate(self._outcomes(binding, version, fetched, found)):
-                if isinstance(outcome, TandemError):
-                    faults[index] = outcome
-                else:
-                    found[index].append(outcome)
-        _raise_where_all_failed(faults)
+    ) -> list[EncodedPrediction | TandemError]:
+        """Return for each task its prediction, or why nothing could be predicted.
+
+        Args:
+            mirror: See `predict`.
+            config: See `predict`.
+            versions: See `predict`.
+            tasks: Few enough for the memory.
+            params: See `predict`.
+        """
+        found, faults = self.find(mirror, config, versions, tasks, params)
         for task, fault in zip(tasks, faults, strict=True):
             if fault is not None:
                 about = {"uid": mirror.origin.uid, "task_id": task.id, "code": fault.code, "reason": fault.message}
                 log.warning("task not predicted", extra=about)
-        return [encode(each, task_id=task.id) for each, task in zip(found, tasks, strict=True)]
+        return [
+            fault if fault is not None and not each else encode(each, config=config, task_id=task.id)
+            for each, fault, task in zip(found, faults, tasks, strict=True)
+        ]
+
+    def find(
+        self,
+        mirror: Mirror,
+        config: LabelConfig,
+        versions: dict[str, ModelVersion],
+        tasks: Sequence[Task],
+        params: PredictParams,
+    ) -> tuple[list[list[Found]], list[TandemError | None]]:
+        """Return for each task what was found for its controls, and why something could not be.
+
+        A control that fails leaves the answers of the others as they are.
+
+        Args:
+            mirror: See `predict`.
+            config: See `predict`.
+            versions: See `predict`.
+            tasks: Few enough for the memory.
+            params: See `predict`.
+        """
+        version_of = {row.name: versions[row.id] for row in mirror.label_sets if row.id in versions}
+        asked = [(b, version_of[b.control_name]) for b in config.bindings if b.control_name in version_of]
+        media = self._access.media(mirror.origin)
+        found: list[list[Found]] = [[] for _ in tasks]
+        faults: list[TandemError | None] = [None for _ in tasks]
+        for binding, version in sorted(asked, key=lambda pair: pair[0].is_per_region):
+            fetched = list(self._fetchers.map(lambda task, b=binding: fetch(b, task, media, params), tasks))
+            try:
+                outcomes = self._outcomes(binding, version, fetched, found)
+            except Exception as error:
+                if len(asked) == 1:
+                    raise
+                log.exception("a model failed", extra={"control": binding.control_name, "version": version.name})
+                reason = error.message if isinstance(error, TandemError) else type(error).__name__
+                failed = TandemError(f"the model of {binding.control_name} failed: {reason}", code=_MODEL_FAILED)
+                outcomes = [failed for _ in tasks]
+            for index, outcome in enumerate(outcomes):
+                if isinstance(outcome, TandemError):
+                    faults[index] = outcome
+                else:
+                    found[index].append(outcome)
+        return found, faults
 
     def _outcomes(
         self,
@@ -139,8 +184,9 @@ class TaskPredictor:
 def _parts(binding: Binding, item: Item, found: Sequence[Found]) -> list[Item]:
     if not binding.is_per_region:
         return [item]
-    regions = [r for each in found if each.binding.object_name == binding.object_name for r in each.regions]
-    parts = dict.fromkeys(part for region in regions if (part := bounding_box(region)) is not None)
+    regions = [r for each in found if each.binding.object_name == binding.object_name for r in chosen(each)]
+    boxes = (bounding_box(region) for region in regions if not isinstance(region, Choice | Number))
+    parts = dict.fromkeys(replace(box, label="", score=None) for box in boxes if box is not None)
     return [replace(item, part=part) for part in parts]
 
 
@@ -156,31 +202,39 @@ def _merged(binding: Binding, items: Sequence[Item], outcomes: Sequence[Outcome]
         for region in outcome.regions
     ]
     width_px, height_px = (answers[0][1].width_px, answers[0][1].height_px) if answers else (0, 0)
-    return Found(binding, regions, width_px, height_px)
+    text = items[0].source.decode() if items and isinstance(items[0].source, bytes) else None
+    return Found(binding, regions, width_px, height_px, text)
 
 
 def fetch(binding: Binding, task: Task, media: Media, params: PredictParams) -> Item | TandemError:
     """Return what a binding shows of a task, ready to be predicted, or why it cannot be had."""
     shown = binding.find_data(task.data)
     if binding.schema.medium is Medium.TEXT and (text := texts.find(binding, shown)) is not None:
-        content = text.encode(errors="replace")
-        return Item(hashlib.sha256(content).hexdigest(), content)
+        return _text_item(text)
     if not isinstance(shown, str) or not shown.strip():
         return Invalid(f"the task's data has nothing to look at under {binding.data_key!r}", code="media_uri")
     login, password = (secret.get_secret_value() if secret else None for secret in (params.login, params.password))
     try:
         file = media.fetch(shown, task_id=task.id, login=login, password=password)
-        return Item(file.sha256, file.path)
+        is_text = binding.schema.medium is Medium.TEXT
+        return _text_item(texts.read(binding, file.path)) if is_text else Item(file.sha256, file.path)
     except TandemError as error:
         return error
+    except BadText as error:
+        return Invalid(str(error), code="text_invalid")
     except Exception as error:  # noqa: BLE001 - whatever a task's data does to us, the other tasks get their answers
         frames = format_tb(error.__traceback__)  # and no message, which may hold an address with its password
         log.error("fetching crashed", extra={"task_id": task.id, "error": type(error).__name__, "frames": frames})
         return Unavailable(f"the image could not be fetched ({type(error).__name__})", code="media_unavailable")
 
 
-def _raise_where_all_failed(faults: Sequence[TandemError | None]) -> None:
+def _text_item(text: str) -> Item:
+    content = text.encode(errors="replace")
+    return Item(hashlib.sha256(content).hexdigest(), content)
+
+
+def _raise_where_all_failed(outcomes: Sequence[EncodedPrediction | TandemError]) -> None:
     """A fault of the set-up hits every task; an empty answer would be stored in Label Studio and hide it."""
-    if faults and all(fault is not None and fault.code in SETUP_FAULTS for fault in faults):
-        assert faults[0] is not None
+    faults = [each for each in outcomes if isinstance(each, TandemError) and each.code in _FAULTS_OF_ALL]
+    if faults and len(faults) == len(outcomes):
         raise faults[0]

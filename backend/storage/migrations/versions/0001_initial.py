@@ -101,6 +101,35 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_prediction_batches_project_id"), "prediction_batches", ["project_id"], unique=False)
     op.create_table(
+        "prediction_jobs",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("project_id", sa.String(), nullable=False),
+        sa.Column("version_name", sa.String(), nullable=False),
+        sa.Column("versions", sa.JSON(), nullable=False),
+        sa.Column("selection", sa.JSON(), nullable=False),
+        sa.Column("is_replacing", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("cursor", sa.Integer(), nullable=False),
+        sa.Column("num_tasks", sa.Integer(), nullable=True),
+        sa.Column("num_done", sa.Integer(), nullable=False),
+        sa.Column("num_failed", sa.Integer(), nullable=False),
+        sa.Column("faults", sa.JSON(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("num_losses", sa.Integer(), nullable=False),
+        sa.Column("queue_job_id", sa.String(), nullable=True),
+        sa.Column("heartbeat_at", UtcDateTime(), nullable=True),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("started_at", UtcDateTime(), nullable=True),
+        sa.Column("finished_at", UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["project_id"],
+            ["projects.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_prediction_jobs_project_id"), "prediction_jobs", ["project_id"], unique=False)
+    op.create_table(
         "tasks",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("project_id", sa.String(), nullable=False),
@@ -286,6 +315,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_annotations_label_set_id"), table_name="annotations")
     op.drop_table("annotations")
     op.drop_table("tasks")
+    op.drop_index(op.f("ix_prediction_jobs_project_id"), table_name="prediction_jobs")
+    op.drop_table("prediction_jobs")
     op.drop_index(op.f("ix_prediction_batches_project_id"), table_name="prediction_batches")
     op.drop_table("prediction_batches")
     op.drop_table("origins")
