@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     """Folder with pretrained weights; `home`/weights when empty."""
     engine_bytes: int = 2 * 2**30
     """How much memory loaded models may take in a web process."""
+    click_cache_bytes: int = 512 * 2**20
+    """How much memory the images that annotators click on may take in a web process."""
     predict_timeout_s: float = 90.0
     """Label Studio gives up after 100 s."""
 
@@ -100,6 +102,8 @@ class Settings(BaseSettings):
     """… and none has come for this long …"""
     train_wait_s: float = Field(60.0, ge=0)
     """… or this long after the first of them, whatever comes."""
+    train_within_s: float | None = Field(None, gt=0)
+    """A run is planned to take about so long on two quiet cores; None: as long as its family thinks best."""
     heartbeat_s: float = 3.0
     """How often work in progress says that it is alive."""
     lost_after_s: float = 10.0

@@ -16,6 +16,7 @@ def project(services: Services, mirror: Mirror) -> dict[str, Any]:
     """Describe a project: state, version in use, policy, newest run."""
     connection = services.connections.state(mirror.project.id)
     current = services.versions.current(mirror.label_sets)
+    in_use = current | services.versions.answering_clicks(mirror.label_sets)
     runs = services.training.of_project(mirror.project.id, limit=1)
     return {
         "id": mirror.project.id,
@@ -36,7 +37,7 @@ def project(services: Services, mirror: Mirror) -> dict[str, Any]:
                 "name": row.name,
                 "objective": row.schema.objective.value,
                 "labels": list(row.schema.names),
-                "model_version": current[row.id].name if row.id in current else None,
+                "model_version": in_use[row.id].name if row.id in in_use else None,
                 "is_pinned": row.is_pinned,
             }
             for row in mirror.label_sets

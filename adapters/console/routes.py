@@ -65,7 +65,7 @@ def blueprint(services: Services, auth: BasicAuth) -> Blueprint:
     def predict(project_id: str) -> Response:
         body = _object() if request.data else {}
         view = _whole_number(body, "view")
-        selection = {"is_unlabelled": True} if body.get("is_unlabelled") is True else {}
+        selection: dict[str, object] = {"is_unlabelled": True} if body.get("is_unlabelled") is True else {}
         selection |= {"view": view} if view is not None else {}
         is_replacing = body.get("is_replacing") is True
         job = services.prediction_jobs.ask(project_id, selection=selection, is_replacing=is_replacing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from backend.storage.columns import utc_now
 from backend.storage.database import Database
 from backend.training.run import RunLine, RunState, TrainingRun
 from models.catalog import find_family
+from models.family import Family, FitSettings
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Training:
                         label_set_id=label_set.id,
                         reason=reason,
                         family=family.name,
-                        settings=asdict(family.settings),
+                        settings=asdict(self._fit_settings(family)),
                         request_id=request_id(),
                     )
                     session.add(found)
@@ -85,6 +86,10 @@ class Training:
                 session.flush()
                 return found
         raise Conflict(f"training of {label_set.name!r} could not be arranged; try again")
+
+    def _fit_settings(self, family: Family) -> FitSettings:
+        within_s = self._settings.train_within_s
+        return family.settings if within_s is None else replace(family.settings, time_limit_s=within_s)
 
     def get(self, run_id: str) -> TrainingRun:
         """Return a run.

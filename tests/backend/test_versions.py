@@ -8,6 +8,7 @@ from backend.errors import Conflict, NotFound
 from backend.projects import Mirror
 from backend.services import Services
 from backend.versions import UNTRAINED, ModelVersion, combined_name
+from models.labels import LabelSchema, Objective
 
 Label = Callable[[Sequence[str]], None]
 
@@ -85,3 +86,32 @@ def test_the_combined_name_of_many_versions_stays_short(three: list[ModelVersion
     assert one == three[0].name
     assert two == f"{three[0].name}+{three[1].name}"
     assert len(many) <= 200
+
+
+def test_versions_that_only_answer_clicks_predict_nothing(services: Services, mirror: Mirror) -> None:
+    clicks = LabelSchema(Objective.CLICK_SEGMENTATION, ())
+    schemas = {"pet": mirror.label_sets[0].schema, "clicks:photo": clicks}
+    changed = services.projects.mirror("label_studio", "7.1", document="<View></View>", schemas=schemas)
+    [label_set] = [row for row in changed.label_sets if row.name == "clicks:photo"]
+    version = ModelVersion(
+        project_id=changed.project.id,
+        label_set_id=label_set.id,
+        number=1,
+        name="clicks-photo-v1",
+        run_id="01run",
+        family="click_segmentation",
+        labels=label_set.labels,
+        settings={},
+        libraries={},
+        weights_source="random",
+        snapshot="0" * 64,
+        files={},
+        metrics={},
+    )
+    with services.database.transaction() as session:
+        session.add(version)
+    services.versions.promote(version, reason="test")
+    rows = services.projects.get(changed.project.id).label_sets
+
+    assert services.versions.current(rows) == {}
+    assert [each.name for each in services.versions.answering_clicks(rows).values()] == ["clicks-photo-v1"]

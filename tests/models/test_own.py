@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +32,14 @@ class Quiet:
 
 
 @pytest.fixture
-def scaffolded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def scaffolded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The family that `tandem new family` writes, in the catalogue."""
     monkeypatch.setattr(catalog, "_own", {})
     monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "home"))
     written = CliRunner().invoke(main, ["new", "family", "mean_colour"])
     assert written.exit_code == 0, written.output
     catalog.add_folder(tmp_path / "home" / "families")
-    yield "mean_colour"
+    return "mean_colour"
 
 
 def examples(folder: Path, num: int = 20) -> list[Example]:

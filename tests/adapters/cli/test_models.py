@@ -69,7 +69,7 @@ def test_labels_that_the_model_does_not_know_are_named(
     ("labels", "options", "reason"),
     [
         (("cat", "dog"), (), "has 3 labels and 2 names were given"),
-        (("lion", "tiger", "bear"), (), "none of the model's labels (lion, tiger, bear …) is one of the config (cat, dog)"),
+        (("lion", "tiger", "bear"), (), "(lion, tiger, bear …) is one of the config (cat, dog)"),
         (("cat", "dog", "car"), ("--layout", "yolo99"), "--layout should be one of yolox"),
         (("cat", "dog", "car"), ("--mean", "1,2"), "should be three numbers"),
         (("cat", "dog", "car"), ("--label-set", "mood"), "say which label set"),

@@ -137,3 +137,17 @@ def test_a_pinned_version_stays_when_a_new_one_is_trained(
 
     assert services.projects.get_label_set(mirror.label_sets[0].id).version_id == first.id
     assert len(services.versions.of_project(mirror.project.id)) == 2
+
+
+@pytest.mark.parametrize("is_better", [True, False])
+def test_a_click_segmenter_answers_only_where_it_is_measurably_better(
+    services: Services, mirror: Mirror, label: Label, train: Train, fit: FakeFit, is_better: bool
+) -> None:
+    label(["cat"] * 5 + ["dog"] * 5)
+    fit.metrics = {"is_better_than_classical": is_better}
+
+    run = services.training.get(train())
+
+    version = services.versions.get(run.version_id or "")
+    assert run.state == RunState.COMPLETED
+    assert services.projects.get_label_set(mirror.label_sets[0].id).version_id == (version.id if is_better else None)

@@ -10,9 +10,10 @@ from sqlalchemy import update
 from backend.errors import NotFound, Unavailable
 from backend.projects import Mirror
 from backend.services import Services
+from backend.settings import Settings
 from backend.storage.columns import utc_now
 from backend.training.run import IllegalTransition, RunState, TrainingRun
-from backend.training.service import MAX_LOSSES, RunLost
+from backend.training.service import MAX_LOSSES, RunLost, Training
 
 
 def silence(services: Services, run_id: str, seconds: float) -> None:
@@ -196,3 +197,14 @@ def test_a_wish_for_a_project_without_label_sets_makes_no_run(services: Services
 def test_an_unknown_run_is_not_found(services: Services) -> None:
     with pytest.raises(NotFound):
         services.training.get("nothing")
+
+
+def test_how_long_a_run_should_take_is_part_of_its_settings(
+    services: Services, mirror: Mirror, settings: Settings, queue: InlineQueue
+) -> None:
+    hasty = settings.model_copy(update={"train_within_s": 30.0})
+    training = Training(services.database, queue, services.projects, hasty)
+
+    [run] = training.wish(mirror.project.id, reason="test")
+
+    assert run.settings["time_limit_s"] == 30.0
