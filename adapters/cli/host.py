@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from adapters.cli.opening import read_settings
-from backend.errors import Invalid
+from backend.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
+    from adapters.hosting.host import Host
     from adapters.hosting.process import Program
     from backend.settings import Settings
 
 _APP_LOAD_ERROR = 4
 """The exit code by which a worker tells gunicorn that starting another one would not help."""
+_LOCK = "tandem-host.lock"
 
 
 @click.command()
@@ -71,6 +76,7 @@ def host(
     )
     found = targets.read(target, working_folder=Path.cwd())
     folder = model_dir or (Path(os.environ["MODEL_DIR"]) if os.environ.get("MODEL_DIR") else None)
+    is_chosen = bool(folder or name)
     program = Program(
         target=found,
         model_folder=_writable((folder or settings.home / "hosted" / _safe(name or found.name)).absolute()),
@@ -80,10 +86,11 @@ def host(
         keeps_models=reuse,
         generation=0 if api == "auto" else int(api),
     )
-    settings = settings.model_copy(update={"port": free_port(settings)})
-    logs.configure(settings, process="host")
-    _announce(settings, program)
-    _serve(settings, program, workers)
+    with _claimed(program, is_chosen=is_chosen):
+        settings = settings.model_copy(update={"port": free_port(settings)})
+        logs.configure(settings, process="host")
+        _announce(settings, program)
+        _serve(settings, program, workers)
 
 
 def _serve(settings: Settings, program: Program, num_processes: int) -> None:
@@ -109,7 +116,7 @@ def _serve(settings: Settings, program: Program, num_processes: int) -> None:
     _HostServer(settings).run()
 
 
-def _report_load(hosted: Any) -> None:
+def _report_load(hosted: Host) -> None:
     """Say what is served; where nothing can be, say why and end everything."""
     try:
         found = hosted.first_load.result()
@@ -159,6 +166,30 @@ def _writable(folder: Path) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise Invalid(f"{folder} cannot hold what the model learns (it is not writable); choose --model-dir")
     return folder
+
+
+@contextlib.contextmanager
+def _claimed(program: Program, *, is_chosen: bool) -> Iterator[None]:
+    """Make sure that a folder keeps what one model learns, and that one server at a time uses it.
+
+    The lock ends with the process, however it ends. Whoever chooses the folder may hand it from one model to another.
+    """
+    with (program.model_folder / _LOCK).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                f"another `tandem host` uses {program.model_folder}; stop it, or choose another --name",
+                code="already_running",
+            ) from None
+        lock.seek(0)
+        before, now = lock.read().strip(), str(program.target.file or program.target.module)
+        if before not in ("", now) and not is_chosen:
+            raise Conflict(f"{program.model_folder} keeps what {before} has learnt; choose another --name for {now}")
+        lock.truncate(0)
+        lock.write(now)
+        lock.flush()
+        yield
 
 
 def _interpreter(python: str | None) -> str:

@@ -6,7 +6,21 @@ from typing import Any
 
 import click
 
-from adapters.cli import connect, doctor, host, models, new, predict, processes, projects, review, runs, up, versions
+from adapters.cli import (
+    connect,
+    doctor,
+    host,
+    models,
+    new,
+    predict,
+    processes,
+    projects,
+    review,
+    runs,
+    up,
+    versions,
+    weights,
+)
 from backend.errors import TandemError
 
 
@@ -41,6 +55,7 @@ for command in (
     projects.project,
     versions.versions,
     runs.runs,
+    weights.weights,
     host.host,
     predict.predict,
     predict.predictions,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.runtime import Session
 
 INPUT = "pixels"
-"""Name of the only input: float32, shape (B, 3, H, W), in [0, 1]."""
+"""Name of the only input of a network that sees images: float32, shape (B, 3, H, W), in [0, 1]."""
 _OUTPUT = "output"
 _OPSET = 18
 TOLERANCE = 1e-3
@@ -24,13 +24,17 @@ class ExportDiffers(RuntimeError):
     """The ONNX file does not compute what the network computes."""
 
 
-def export(network: nn.Module, path: Path, *, samples: Sequence[Tensor]) -> None:
+def export(
+    network: nn.Module, path: Path, *, samples: Sequence[Tensor], name: str = INPUT, free: Sequence[int] = (0,)
+) -> None:
     """Write a network as one ONNX file with a free batch size, and check that it computes the same.
 
     Args:
         network: Takes and returns one tensor whose first dimension is the batch.
         path: The file to write.
         samples: Batches to compare on, of different sizes, real examples among them; the first one is traced.
+        name: Of the input.
+        free: Dimensions of the input that differ from call to call.
 
     Raises:
         ExportDiffers: An output of the file differs by more than `TOLERANCE`.
@@ -48,22 +52,22 @@ def export(network: nn.Module, path: Path, *, samples: Sequence[Tensor]) -> None
             network,
             (traced,),
             str(partial),
-            input_names=[INPUT],
+            input_names=[name],
             output_names=[_OUTPUT],
-            dynamic_axes={INPUT: {0: "batch"}, _OUTPUT: {0: "batch"}},
+            dynamic_axes={name: {at: f"free{at}" if at else "batch" for at in free}, _OUTPUT: {0: "batch"}},
             opset_version=_OPSET,
             dynamo=False,
         )
-    _check(network, partial, samples)
+    _check(network, partial, samples, name)
     partial.replace(path)
 
 
-def _check(network: nn.Module, path: Path, samples: Sequence[Tensor]) -> None:
+def _check(network: nn.Module, path: Path, samples: Sequence[Tensor], name: str) -> None:
     session = Session(path, device="cpu")
     for sample in samples:
         with torch.no_grad():
             expected = network(sample.cpu()).numpy()
-        (computed,) = session.run({INPUT: sample.cpu().numpy()})
+        (computed,) = session.run({name: sample.cpu().numpy()})
         difference = float(np.abs(expected - computed).max()) if expected.shape == computed.shape else np.inf
         if not difference <= TOLERANCE:  # also catches NaN
             raise ExportDiffers(

@@ -87,3 +87,63 @@ def test_images_are_mirrored_only_where_that_is_allowed() -> None:
 
     assert 0 < sum(outcomes(True)) < 20
     assert not any(outcomes(False))
+
+
+def blob(x: float, y: float, size: int = 96) -> torch.Tensor:
+    rows = torch.arange(size)[:, None] + 0.5
+    columns = torch.arange(size) + 0.5
+    return torch.exp(-((columns - x * size) ** 2 + (rows - y * size) ** 2) / 8)
+
+
+def centre(picture: torch.Tensor) -> tuple[float, float]:
+    """Centre of mass of a picture of shape (H, W), as fractions."""
+    total = picture.sum()
+    at = (torch.arange(picture.shape[1]) + 0.5) / picture.shape[1]
+    return float((picture.sum(0) * at).sum() / total), float((picture.sum(1) * at).sum() / total)
+
+
+def test_points_move_with_the_pixels_under_them() -> None:
+    points = [(0.4, 0.45), (0.6, 0.5), (0.5, 0.62)]
+    gentle = Augmentation(min_area=0.6, rotation=30, shear=0.2, shift=0.05, is_flipped=True)
+    pictures = torch.stack([blob(x, y) for x, y in points])[None].repeat(8, 1, 1, 1)
+    theta = data.draw_warp(gentle, data.draw(0, 0, list(range(8)), device="cpu"))
+
+    warped = data.warp(pictures, theta, padding="zeros")
+    moved = data.warp_points(torch.tensor([points] * 8), theta)
+
+    assert (moved - torch.tensor(points)).abs().max() > 0.05
+    for picture, expected in zip(warped.flatten(0, 1), moved.flatten(0, 1).tolist(), strict=True):
+        if all(0.1 < coordinate < 0.9 for coordinate in expected):
+            assert max(abs(a - b) for a, b in zip(centre(picture), expected, strict=True)) < 0.005
+
+
+def test_points_stay_where_nothing_is_warped() -> None:
+    points = torch.rand(3, 5, 2, generator=torch.Generator().manual_seed(0))
+    theta = data.draw_warp(Augmentation(), data.draw(0, 0, [0, 1, 2], device="cpu"))
+
+    assert torch.allclose(data.warp_points(points, theta), points, atol=1e-6)
+
+
+def test_a_mirrored_point_changes_sides() -> None:
+    mirror = torch.tensor([[[-1.0, 0, 0], [0, 1, 0]]])
+
+    assert torch.allclose(data.warp_points(torch.tensor([[[0.1, 0.3]]]), mirror), torch.tensor([[[0.9, 0.3]]]))
+
+
+def test_masks_are_moved_without_mixing() -> None:
+    masks = (picture(16) > 0.5).float()
+    theta = data.draw_warp(STRONG, data.draw(0, 1, [0, 1], device="cpu"))
+
+    warped = data.warp(masks, theta, mode="nearest", padding="zeros")
+
+    assert set(warped.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_maps_move_alike_at_any_resolution() -> None:
+    large = torch.nn.functional.interpolate(picture(8), scale_factor=8.0, mode="bilinear")
+    theta = data.draw_warp(Augmentation(rotation=20, shift=0.1), data.draw(0, 0, [0, 1], device="cpu"))
+
+    reduced_after = torch.nn.functional.avg_pool2d(data.warp(large, theta), 2)
+    reduced_before = data.warp(torch.nn.functional.avg_pool2d(large, 2), theta)
+
+    assert (reduced_after - reduced_before).abs().mean() < 0.01

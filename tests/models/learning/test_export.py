@@ -34,6 +34,17 @@ def test_the_file_computes_what_the_network_computes_on_batches_of_any_size(tmp_
         np.testing.assert_allclose(computed, network(pixels).detach().numpy(), atol=1e-5)
 
 
+def test_an_input_may_be_named_and_be_free_in_other_dimensions_than_the_batch(tmp_path: Path) -> None:
+    class Sum(nn.Module):
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return features.sum((1, 2))[:, None]
+
+    export(Sum(), tmp_path / "model.onnx", samples=[torch.ones(3, 4, 2)], name="features", free=(0, 1))
+
+    (computed,) = Session(tmp_path / "model.onnx", device="cpu").run({"features": np.ones((1, 9, 2), np.float32)})
+    assert computed.tolist() == [[18]]
+
+
 def test_the_file_is_alone_and_valid(tmp_path: Path) -> None:
     export(CompactResNet(side_px=32, width=4), tmp_path / "model.onnx", samples=batches(2))
 

@@ -1,0 +1,1 @@
+"""Labelled parts of a text, which may overlap."""
