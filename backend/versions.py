@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from hashlib import sha256
@@ -18,8 +18,8 @@ from backend.projects import LabelSet
 from backend.storage.blobs import BlobStore
 from backend.storage.columns import utc_now
 from backend.storage.database import Database, Record
-from models.checkpoint import FILES, MANIFEST, ONNX, read_manifest
-from models.labels import LabelSchema
+from models.checkpoint import ARRAYS, FILES, MANIFEST, ONNX, read_manifest
+from models.labels import LabelSchema, Objective
 
 UNTRAINED = "untrained"
 """Name of the version that answers before the first training."""
@@ -80,7 +80,7 @@ class Versions:
 
     def keep(self, folder: Path) -> dict[str, str]:
         """Put a checkpoint's files into the blob store; return their digests by name."""
-        return {name: self._blobs.put_file(folder / name) for name in FILES if (folder / name).exists()}
+        return {name: self._blobs.put_file(folder / name) for name in (*FILES, ARRAYS) if (folder / name).exists()}
 
     def register(self, label_set_id: str, files: Mapping[str, str], *, run_id: str, snapshot: str) -> ModelVersion:
         """Make a new version of a label set of a checkpoint that is kept.
@@ -157,7 +157,17 @@ class Versions:
             return list(session.scalars(query))
 
     def current(self, label_sets: Sequence[LabelSet]) -> dict[str, ModelVersion]:
-        """Return the version in use, by label set id; label sets that were never trained are absent."""
+        """Return the version in use, by label set id; label sets that were never trained are absent.
+
+        Those that only answer clicks are absent too: they predict nothing, and no prediction names them.
+        """
+        return self._in_use(row for row in label_sets if row.schema.objective is not Objective.CLICK_SEGMENTATION)
+
+    def answering_clicks(self, label_sets: Sequence[LabelSet]) -> dict[str, ModelVersion]:
+        """Return the version in use of the label sets that only answer clicks, by their id."""
+        return self._in_use(row for row in label_sets if row.schema.objective is Objective.CLICK_SEGMENTATION)
+
+    def _in_use(self, label_sets: Iterable[LabelSet]) -> dict[str, ModelVersion]:
         ids = [label_set.version_id for label_set in label_sets if label_set.version_id]
         if not ids:
             return {}

@@ -18,9 +18,9 @@ ONNX = "model.onnx"
 """What is served."""
 WEIGHTS = "weights.pth"
 """The same weights as a torch state dictionary, for warm starts and download."""
+FILES = (MANIFEST, ONNX, WEIGHTS)
 ARRAYS = "arrays.npz"
-"""What a family of one's own has learnt, in place of the two others."""
-FILES = (MANIFEST, ONNX, WEIGHTS, ARRAYS)
+"""What a family of one's own has learnt, in place of the ONNX file and the weights."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Named points in an image."""
