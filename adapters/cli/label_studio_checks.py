@@ -22,6 +22,7 @@ from backend.errors import TandemError
 from backend.projects import Mirror
 from backend.services import Services
 from backend.settings import Settings
+from models.labels import Medium
 
 _ALLOW = f"start Label Studio with {ALLOW_PRIVATE} (or {ALLOW_PRIVATE_OTHERWISE})"
 
@@ -75,7 +76,8 @@ def _check_project(settings: Settings, services: Services, project: Mirror) -> I
 
 def _check_config(subject: str, config: LabelConfig) -> Iterator[Finding]:
     for binding in config.bindings:
-        yield fine(subject, f"learns {binding.control_name!r}: {len(binding.schema.names)} labels")
+        what = "numbers" if binding.schema.scale else f"{len(binding.schema.names)} labels"
+        yield fine(subject, f"learns {binding.control_name!r}: {what}")
     for control in config.unlearnable:
         advice = "" if config.bindings else "nothing in this labelling config can be learnt"
         yield doubtful(subject, f"{control.control_name!r} {control.reason}", advice)
@@ -124,8 +126,12 @@ def _check_media(
     subject: str, services: Services, project: Mirror, config: LabelConfig, task: dict[str, Any] | None
 ) -> Iterator[Finding]:
     """Fetch the media of one task as training does, without a cache."""
+    fetched = [binding for binding in config.bindings if binding.schema.medium is Medium.IMAGE or binding.is_address]
+    if config.bindings and not fetched:
+        yield fine(subject, "its tasks hold their texts themselves; nothing has to be fetched")
+        return
     data = task.get("data", {}) if task else {}
-    uri = next((found for binding in config.bindings if isinstance(found := binding.find_data(data), str)), None)
+    uri = next((found for binding in fetched if isinstance(found := binding.find_data(data), str)), None)
     if task is None or uri is None:
         yield doubtful(subject, "no task with media to try", "import some")
         return

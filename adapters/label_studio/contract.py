@@ -11,9 +11,11 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import Gone
 
 from adapters.http import BasicAuth, answer, challenge, read_json, storable, unauthorized
-from adapters.label_studio import webhook_event, wire
+from adapters.label_studio import click_sets, webhook_event, wire
 from adapters.label_studio.access import KIND, Access
+from adapters.label_studio.interactive import InteractivePredictor
 from adapters.label_studio.label_config import LabelConfig, parse
+from adapters.label_studio.lean_json import decode_without_masks
 from adapters.label_studio.prediction import TaskPredictor
 from adapters.label_studio.results import EncodedPrediction, prompts
 from adapters.label_studio.webhook_auth import Trust, WebhookDoor
@@ -76,7 +78,9 @@ class Contract:
         self._services = services
         self._auth = auth
         self._door = WebhookDoor(services.settings, auth)
-        self._predictor = TaskPredictor(services, Access(services))
+        access = Access(services)
+        self._predictor = TaskPredictor(services, access)
+        self._interactive = InteractivePredictor(services, access, model_name=MODEL_CLASS)
 
     def guarded(self, view: Callable[[], Response]) -> Callable[[], Response]:
         """Let only callers in who know the user and the password, where there are some."""
@@ -123,17 +127,16 @@ class Contract:
 
     def predict(self) -> Response:
         """Predict tasks: exactly one result each, in order."""
-        body = wire.read(wire.PredictRequest, read_json(request))
+        body = wire.read(wire.PredictRequest, read_json(request, decode=decode_without_masks))
         mirror, config = self._project_of(body)
         interaction = prompts.read(body.params.context)
         current = self._current(mirror) if mirror else {}
         version = combined_name(current)
         if interaction is not None:
-            result = prompts.answer_without_model(interaction, model_name=MODEL_CLASS, model_version=version)
-            reason = prompts.no_interactive_model_reason(config)
-            log.info("interactive request without a model", extra={"event_name": interaction.event, "reason": reason})
-            entry = {"result": result, "score": 0.0, "model_version": version}
-            return answer({"results": [entry] if body.tasks else [], "detail": reason})
+            reply = self._interactive.answer(interaction, mirror, config, current, body.tasks, body.params)
+            entry = {"result": list(reply.result), "score": reply.score, "model_version": version}
+            why = {"detail": reply.reason} if reply.reason else {}
+            return answer({"results": [entry] if body.tasks else [], **why})
         if mirror is None or not current or not body.tasks:
             return _results([EncodedPrediction() for _ in body.tasks], version)
         try:
@@ -302,8 +305,11 @@ class Contract:
         return self._mirror(uid, document, config, is_trusted=self._auth.is_on), config
 
     def _mirror(self, uid: str, document: str, config: LabelConfig, **said: Any) -> Mirror:
+        clicks = click_sets.click_sets(config)
         schemas = {binding.control_name: binding.schema for binding in config.bindings}
-        fields = {binding.control_name: binding.data_key for binding in config.bindings}
+        schemas |= {each.name: click_sets.SCHEMA for each in clicks}
+        fields = {each.control_name: each.data_key for each in config.bindings}
+        fields |= {each.name: each.data_key for each in clicks}
         return self._services.projects.mirror(KIND, uid, document=document, schemas=schemas, fields=fields, **said)
 
     def _known(self, uid: str) -> Mirror:

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from adapters.label_studio import texts
 from adapters.label_studio.access import Access
 from adapters.label_studio.batch import BatchPrediction
+from adapters.label_studio.click_sets import click_sets
 from adapters.label_studio.client import SETUP_FAULTS, URL_MISSING, LabelStudio
-from adapters.label_studio.label_config import Binding, parse
+from adapters.label_studio.label_config import Binding, LabelConfig, parse
 from adapters.label_studio.media import Media
 from adapters.label_studio.results import decode
 from adapters.label_studio.wire import AnnotatedTask, Annotation, ProjectUid, read
@@ -73,7 +74,7 @@ class Collection:
 
     def _given_tasks(self, run: TrainingRun, mirror: Mirror) -> Iterator[GivenTask]:
         client = self._access.client(mirror.origin)
-        bindings = parse(mirror.origin.document).bindings
+        config = parse(mirror.origin.document)
         if run.supplied is not None:
             tasks = json.loads(self._services.blobs.path(run.supplied).read_bytes())
         elif client is None:
@@ -83,10 +84,10 @@ class Collection:
             )
         else:
             tasks = _fetch_tasks(client, ProjectUid.parse(mirror.origin.uid))
-        yield from self._with_media(run, mirror, bindings, tasks)
+        yield from self._with_media(run, mirror, config, tasks)
 
     def _with_media(
-        self, run: TrainingRun, mirror: Mirror, bindings: tuple[Binding, ...], tasks: Iterable[Any]
+        self, run: TrainingRun, mirror: Mirror, config: LabelConfig, tasks: Iterable[Any]
     ) -> Iterator[GivenTask]:
         id_of = {row.name: row.id for row in mirror.label_sets}
         known = self._services.tasks.known_media(run.project_id)
@@ -94,11 +95,11 @@ class Collection:
 
         def given(sent: Any) -> GivenTask | None:
             task = read(AnnotatedTask, sent)
-            annotations = tuple(_given_annotations(task, bindings, id_of))
+            annotations = tuple(_given_annotations(task, config, id_of))
             if not annotations:
                 return None
             found: dict[str, GivenMedia] = {}
-            for binding in bindings:
+            for binding in config.bindings:
                 shown = binding.find_data(task.data)
                 text = texts.find(binding, shown) if binding.schema.medium is Medium.TEXT else None
                 if binding.data_key in found:
@@ -135,16 +136,17 @@ class Collection:
         return self._services.blobs.put_file(file.path)
 
 
-def _given_annotations(
-    task: AnnotatedTask, bindings: tuple[Binding, ...], id_of: dict[str, str]
-) -> Iterator[GivenAnnotation]:
+def _given_annotations(task: AnnotatedTask, config: LabelConfig, id_of: dict[str, str]) -> Iterator[GivenAnnotation]:
+    bindings, clicks = config.bindings, click_sets(config)
     for number, annotation in enumerate(task.annotations):
         if annotation.was_cancelled:
             continue
         said = {
             b.control_name: decode(annotation.result, b, bindings).regions for b in bindings if b.control_name in id_of
         }
-        answers = {id_of[name]: regions for name, regions in said.items() if regions is not None}
+        given = {name: regions for name, regions in said.items() if regions is not None}
+        drawn = {each.name: regions for each in clicks if (regions := each.merged(given)) is not None}
+        answers = {id_of[name]: regions for name, regions in {**given, **drawn}.items() if name in id_of}
         if answers:
             yield GivenAnnotation(str(annotation.id or number), _updated_at(annotation), answers)
 

@@ -149,10 +149,11 @@ class SetupRequest(_Body):
 
 
 class Task(_Body):
-    """A task to predict. `data` holds raw URIs, as they were imported."""
+    """A task to predict. `data` holds raw URIs, as they were imported; `drafts` any JSON, see `results.prompts`."""
 
     id: Id | str | None = None
     data: dict[str, Any] = Field(default_factory=dict, repr=False)
+    drafts: Any = Field(default=None, repr=False)
 
 
 def _object_or_empty(sent: object) -> object:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 from models.regions import Choice, Region
 
 
-def encode(regions: Sequence[Region]) -> list[tuple[dict[str, Any], float]]:
-    """Return the `value` and the score of each item.
+def encode(regions: Sequence[Region]) -> dict[str, Any]:
+    """Return the `value` of an item.
 
     >>> encode([Choice("Cat", 0.75), Choice("Dog", 0.25)])
-    [({'choices': ['Cat', 'Dog']}, 0.5)]
+    {'choices': ['Cat', 'Dog']}
     """
-    if not regions:
-        return []
-    return [({"choices": [region.label for region in regions]}, fmean(region.score or 0.0 for region in regions))]
+    return {"choices": [region.label for region in regions]}
 
 
 def decode(value: Mapping[str, Any]) -> list[Region]:

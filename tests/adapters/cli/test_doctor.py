@@ -21,8 +21,10 @@ from adapters.cli.machine_checks import (
     check_webhooks,
     check_weights,
 )
+from adapters.label_studio.label_config import parse
 from backend.errors import Unavailable
 from backend.projects import Mirror
+from backend.services import Services
 from backend.settings import Device, Settings, WebhookAuth
 
 CONNECTED = {"url": "http://tandem.test:9090", "state": "CO", "readable_state": "Connected", "error_message": None}
@@ -172,6 +174,19 @@ class TestProject:
 
     def test_controls_that_are_not_learnt_are_named(self, label_studio: LabelStudioWithTask) -> None:
         assert "'note' is a <TextArea>" in projects_found(Outcome.DOUBTFUL)
+
+    def test_texts_that_tasks_hold_themselves_are_not_fetched(
+        self, label_studio: LabelStudioWithTask, services: Services
+    ) -> None:
+        config = '<View><Text name="t" value="$text"/><Rating name="stars" toName="t"/></View>'
+        schemas = {binding.control_name: binding.schema for binding in parse(config).bindings}
+        services.projects.mirror("label_studio", "7.1795203195", document=config, schemas=schemas)
+
+        said = projects_found(Outcome.FINE)
+
+        assert "learns 'stars': numbers" in said
+        assert "nothing has to be fetched" in said
+        assert projects_found(Outcome.BROKEN) == ""
 
     def test_an_unreachable_address_is_told_from_a_blocked_one(
         self, label_studio: LabelStudioWithTask, fake_web: FakeWeb

@@ -1,37 +1,312 @@
-"""Section A.6 of the contract: POST /predict with a context. This release has no model that answers prompts."""
+"""Section A.6 of the contract: POST /predict with a context, answered by the segmenter that needs no weights."""
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 from typing import Any
 
+import numpy as np
 import pytest
-from builders import predict_body, task
+from builders import CONFIG, PROJECT, counted, predict_body, task
 from flask.testing import FlaskClient
+from label_studio_sdk.label_interface import LabelInterface
+from PIL import Image
+from sam_files import write_sam
 
+from adapters.label_studio import click_sets
+from adapters.label_studio.access import KIND
+from adapters.label_studio.label_config import parse
+from adapters.label_studio.results import decode
 from backend.services import Services
 from backend.versions import ModelVersion
+from models.images import Image as DecodedImage
+from models.outlines import fill
+from models.regions import Box, Mask, Polygon
 
-KEY_POINT: dict[str, Any] = {
-    "id": "kA1",
-    "from_name": "pt",
-    "to_name": "photo",
-    "type": "keypointlabels",
-    "origin": "manual",
-    "original_width": 1920,
-    "original_height": 1080,
-    "image_rotation": 0,
-    "is_positive": True,
-    "value": {"x": 41.2, "y": 55.0, "width": 0.3, "keypointlabels": ["Crack"], "labels": ["Crack"]},
+WIDTH, HEIGHT = 320, 240
+CENTRE, RADIUS = (120, 100), 50
+"""In pixels: a light disc on dark ground; a second, smaller one is far from it."""
+LABELS = {
+    "keypointlabels": "KeyPointLabels",
+    "rectanglelabels": "RectangleLabels",
+    "ellipselabels": "EllipseLabels",
+    "polygonlabels": "PolygonLabels",
+    "brushlabels": "BrushLabels",
+    "bitmasklabels": "BitmaskLabels",
 }
 
 
-def answer(client: FlaskClient, context: object, *tasks: dict[str, Any]) -> dict[str, Any]:
-    body = predict_body(*(tasks or (task(1),)), params={"login": None, "password": None, "context": context})
+def config(*kinds: str, labels: tuple[str, ...] = ("Nut", "Bolt")) -> str:
+    """Return a config with one control of each kind, named like its tag."""
+    inside = "".join(f'<Label value="{label}"/>' for label in labels)
+    controls = "".join(f'<{LABELS[kind]} name="{kind}" toName="photo">{inside}</{LABELS[kind]}>' for kind in kinds)
+    return f'<View><Image name="photo" value="$img"/>{controls}</View>'
+
+
+POINTS_TO_MASKS = config("keypointlabels", "brushlabels")
+
+
+def disc() -> np.ndarray:
+    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    return np.hypot(x - CENTRE[0], y - CENTRE[1]) < RADIUS
+
+
+def photo(*, orientation: int = 1) -> bytes:
+    """Return a picture with some noise, so that no two pixels are quite the same."""
+    draw = np.random.default_rng(0)
+    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    pixels = np.full((HEIGHT, WIDTH, 3), 40.0)
+    pixels[disc()] = (210, 190, 60)
+    pixels[np.hypot(x - 260, y - 60) < 20] = (210, 190, 60)
+    pixels = np.clip(pixels + draw.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", exif=exif)
+    return file.getvalue()
+
+
+def item(kind: str, value: dict[str, Any], *, name: str = "kA1", label: str = "Nut", **extra: Any) -> dict[str, Any]:
+    return {
+        "id": name,
+        "from_name": kind,
+        "to_name": "photo",
+        "type": kind,
+        "origin": "manual",
+        "original_width": WIDTH,
+        "original_height": HEIGHT,
+        "image_rotation": 0,
+        "value": {**value, kind: [label]},
+        **extra,
+    }
+
+
+def click(x: float = CENTRE[0], y: float = CENTRE[1], **extra: Any) -> dict[str, Any]:
+    """Return a smart key point at a pixel."""
+    return item("keypointlabels", {"x": 100 * x / WIDTH, "y": 100 * y / HEIGHT, "width": 0.3}, **extra)
+
+
+def rectangle(*, margin: float = 8, **extra: Any) -> dict[str, Any]:
+    """Return a smart rectangle around the disc."""
+    (x, y), reach = CENTRE, RADIUS + margin
+    value = {"x": 100 * (x - reach) / WIDTH, "y": 100 * (y - reach) / HEIGHT}
+    return item(
+        "rectanglelabels",
+        {**value, "width": 200 * reach / WIDTH, "height": 200 * reach / HEIGHT, "rotation": 0},
+        **extra,
+    )
+
+
+def ask(
+    client: FlaskClient, xml: str, context: object, *tasks: dict[str, Any], project: str | None = None
+) -> dict[str, Any]:
+    sent = tasks or (task(1, photo()),)
+    changes = {} if project is None else {"project": project}
+    body = predict_body(*sent, label_config=xml, context=context, **changes)
     response = client.post("/predict", data=json.dumps(body))
     assert response.status_code == 200
     found: dict[str, Any] = response.get_json()
     return found
+
+
+def suggested(client: FlaskClient, xml: str, *items: dict[str, Any], **of: Any) -> dict[str, Any]:
+    """Ask with prompts that must find one region; return it."""
+    found = ask(client, xml, {"result": list(items)}, **of)
+    [entry] = found["results"]
+    assert "detail" not in found, found["detail"]
+    [region] = entry["result"]
+    assert not LabelInterface(xml).validate_prediction(
+        {"result": [region], "score": entry["score"]}, return_errors=True
+    )
+    return region
+
+
+def drawn(region: dict[str, Any], xml: str) -> np.ndarray:
+    """Return which pixels a suggestion covers."""
+    [binding] = [binding for binding in parse(xml).bindings if binding.control_name == region["from_name"]]
+    regions = decode([region], binding).regions
+    assert regions is not None
+    [shape] = regions
+    if isinstance(shape, Mask):
+        return shape.to_array()
+    if isinstance(shape, Polygon):
+        return fill(shape.points, WIDTH, HEIGHT)
+    assert isinstance(shape, Box)
+    if region["type"] == "ellipselabels":
+        assert shape.rotation == 0
+        y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+        return ((x / WIDTH - shape.x) / shape.width) ** 2 + ((y / HEIGHT - shape.y) / shape.height) ** 2 < 0.25
+    return fill(shape.corners, WIDTH, HEIGHT)
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+# What comes back.
+
+
+@pytest.mark.parametrize("kind", ["brushlabels", "bitmasklabels", "polygonlabels"])
+@pytest.mark.parametrize("prompt", [click, rectangle])
+def test_a_prompt_finds_the_thing(client: FlaskClient, kind: str, prompt: Any) -> None:
+    """C-044."""
+    xml = config("keypointlabels", "rectanglelabels", kind)
+
+    region = suggested(client, xml, prompt())
+
+    assert (region["from_name"], region["to_name"], region["type"]) == (kind, "photo", kind)
+    assert region["value"][kind] == ["Nut"]
+    assert (region["original_width"], region["original_height"]) == (WIDTH, HEIGHT)
+    assert 0 <= region["score"] <= 1
+    assert iou(drawn(region, xml), disc()) > 0.9
+
+
+def test_a_click_gives_a_box_where_there_are_only_boxes(client: FlaskClient) -> None:
+    xml = config("keypointlabels", "rectanglelabels")
+
+    value = suggested(client, xml, click())["value"]
+
+    edges = [value["x"] / 100 * WIDTH, value["y"] / 100 * HEIGHT]
+    edges += [edges[0] + value["width"] / 100 * WIDTH, edges[1] + value["height"] / 100 * HEIGHT]
+    assert edges == pytest.approx([70, 50, 170, 150], abs=6)
+
+
+def test_a_click_gives_an_ellipse_where_there_are_only_ellipses(client: FlaskClient) -> None:
+    xml = config("keypointlabels", "ellipselabels")
+
+    value = suggested(client, xml, click())["value"]
+
+    assert (value["x"] / 100 * WIDTH, value["y"] / 100 * HEIGHT) == pytest.approx(CENTRE, abs=4)
+    assert value["radiusX"] / 100 * WIDTH == pytest.approx(RADIUS, abs=4)
+    assert value["radiusY"] / 100 * HEIGHT == pytest.approx(RADIUS, abs=4)
+
+
+def test_the_finest_regions_of_the_config_are_given(client: FlaskClient) -> None:
+    xml = config("rectanglelabels", "ellipselabels", "polygonlabels", "brushlabels", "keypointlabels")
+
+    assert suggested(client, xml, click())["type"] == "brushlabels"
+
+
+def test_a_control_on_another_image_is_not_answered(client: FlaskClient) -> None:
+    xml = (
+        '<View><Image name="photo" value="$img"/><Image name="other" value="$second"/>'
+        '<KeyPointLabels name="keypointlabels" toName="photo"><Label value="Nut"/></KeyPointLabels>'
+        '<BrushLabels name="mask" toName="other"><Label value="Nut"/></BrushLabels></View>'
+    )
+
+    found = ask(client, xml, {"result": [click()]})
+
+    assert found["results"][0]["result"] == []
+    assert "'photo'" in found["detail"]
+
+
+def test_a_rough_box_becomes_a_tight_one_where_nothing_else_is_drawn(client: FlaskClient) -> None:
+    value = suggested(client, config("rectanglelabels"), rectangle(margin=12))["value"]
+
+    assert value["width"] / 100 * WIDTH == pytest.approx(2 * RADIUS, abs=6)
+
+
+def test_a_stroke_becomes_the_whole_thing(client: FlaskClient) -> None:
+    """C-051."""
+    from adapters.label_studio.results import rle
+
+    stroke = np.zeros((HEIGHT, WIDTH), bool)
+    stroke[95:105, 90:150] = True
+    value = {"format": "rle", "rle": rle.encode(Mask.from_array("", stroke).runs)}
+
+    region = suggested(client, config("brushlabels"), item("brushlabels", value))
+
+    assert iou(drawn(region, config("brushlabels")), disc()) > 0.85
+
+
+def test_a_point_outside_takes_its_surroundings_away(client: FlaskClient) -> None:
+    """C-045."""
+    xml, at = POINTS_TO_MASKS, (CENTRE[0] + 40, CENTRE[1])
+
+    before = drawn(suggested(client, xml, click()), xml)
+    after = drawn(suggested(client, xml, click(), click(*at, name="b", is_positive=False)), xml)
+
+    assert before[at[1], at[0]]
+    assert not after[at[1], at[0]]
+    assert after[CENTRE[1], CENTRE[0]]
+
+
+def test_regions_without_names_are_answered_with_such(client: FlaskClient) -> None:
+    xml = (
+        '<View><Image name="photo" value="$img"/><KeyPoint name="pt" toName="photo"/>'
+        '<Brush name="m" toName="photo"/></View>'
+    )
+    prompt = click() | {"from_name": "pt", "type": "keypoint"}
+    del prompt["value"]["keypointlabels"]
+
+    region = suggested(client, xml, prompt)
+
+    assert (region["from_name"], region["type"]) == ("m", "brush")
+
+
+def test_a_rotated_photo_is_answered_as_the_browser_shows_it(client: FlaskClient) -> None:
+    """C-036: the size is that after EXIF orientation."""
+    upright = click(HEIGHT - CENTRE[1], CENTRE[0])  # a quarter turn clockwise
+    upright["value"] |= {"x": 100 * (HEIGHT - CENTRE[1]) / HEIGHT, "y": 100 * CENTRE[0] / WIDTH}
+
+    found = ask(client, POINTS_TO_MASKS, {"result": [upright]}, task(1, photo(orientation=6)))
+
+    [region] = found["results"][0]["result"]
+    assert (region["original_width"], region["original_height"]) == (HEIGHT, WIDTH)
+
+
+# Labels and ids.
+
+
+def test_the_label_is_that_of_the_prompts(client: FlaskClient) -> None:
+    """C-052."""
+    assert suggested(client, POINTS_TO_MASKS, click(label="Bolt"))["value"]["brushlabels"] == ["Bolt"]
+
+
+def test_a_label_that_the_answer_could_not_have_gives_nothing(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C-052: an empty answer and a log line."""
+    with caplog.at_level(logging.INFO):
+        found = ask(client, POINTS_TO_MASKS, {"result": [click(label="Screw")]})
+
+    assert found["results"][0]["result"] == []
+    assert "'Screw'" in found["detail"]
+    assert any(record.message == "interactive request found nothing" for record in caplog.records)
+
+
+def test_the_alias_of_a_label_is_used(client: FlaskClient) -> None:
+    xml = POINTS_TO_MASKS.replace('<Label value="Nut"/>', '<Label value="Nut" alias="n"/>')
+
+    assert suggested(client, xml, click(label="n"))["value"]["brushlabels"] == ["n"]
+
+
+def test_the_same_prompts_give_the_same_region(client: FlaskClient) -> None:
+    """C-053 and F-18."""
+    assert suggested(client, POINTS_TO_MASKS, click()) == suggested(client, POINTS_TO_MASKS, click())
+
+
+def test_a_further_prompt_refines_the_same_region(client: FlaskClient) -> None:
+    """C-053."""
+    first = suggested(client, POINTS_TO_MASKS, click())
+
+    second = suggested(client, POINTS_TO_MASKS, click(), click(20, 20, name="kA2", is_positive=False))
+
+    assert second["id"] == first["id"]
+
+
+def test_the_next_thing_is_another_region(client: FlaskClient) -> None:
+    """Prompts go when a suggestion is accepted; with the same id, the next one would replace what was accepted."""
+    first = suggested(client, POINTS_TO_MASKS, click(name="first"))
+
+    second = suggested(client, POINTS_TO_MASKS, click(260, 60, name="second"))
+
+    assert second["id"] != first["id"]
+
+
+# Nothing to say.
 
 
 @pytest.mark.parametrize(
@@ -42,7 +317,6 @@ def answer(client: FlaskClient, context: object, *tasks: dict[str, Any]) -> dict
         {"result": None},
         {"result": "x"},
         {"result": [None, 1, [], {}]},
-        {"result": [KEY_POINT]},
         [],
         [1],
         "text",
@@ -52,59 +326,194 @@ def answer(client: FlaskClient, context: object, *tasks: dict[str, Any]) -> dict
         False,
         {"event": "no such event"},
         {"event": 5, "\ud800": "\0"},
-        {"event": "track", "result": [KEY_POINT], "direction": "both"},
+        {"event": "track", "result": [click()], "direction": "both"},
+        {"result": [click(is_positive=False)]},
+        {"result": [click() | {"value": {"x": None}}]},
+        {"result": [click() | {"value": 5}]},
+        {"result": [click() | {"id": 5, "to_name": ["photo"]}]},
+        {"result": [click() | {"type": "videorectangle"}]},
     ],
 )
-def test_where_no_model_fits_there_is_one_entry_without_regions(
-    client: FlaskClient, version: ModelVersion, context: object
-) -> None:
+def test_where_nothing_is_pointed_at_there_is_one_entry_without_regions(client: FlaskClient, context: object) -> None:
     """C-046, C-047, C-048 and, for unknown events, C-057: an empty `results` would be logged as an error."""
-    [entry] = answer(client, context)["results"]
+    [entry] = ask(client, POINTS_TO_MASKS, context)["results"]
 
-    assert entry == {"result": [], "score": 0, "model_version": version.name}
-
-
-def test_the_answer_says_why_it_is_empty(client: FlaskClient, version: ModelVersion) -> None:
-    detail = answer(client, {"result": [KEY_POINT]})["detail"]
-
-    assert "no model that answers clicks or boxes" in detail
-    assert "colour" in detail
+    assert entry == {"result": [], "score": 0, "model_version": "untrained"}
 
 
-def test_only_one_entry_is_given(client: FlaskClient, version: ModelVersion) -> None:
+def test_taking_the_last_prompt_back_gives_no_reason(client: FlaskClient) -> None:
+    """C-046: it is no failure, so nothing is said."""
+    suggested(client, POINTS_TO_MASKS, click())
+
+    assert "detail" not in ask(client, POINTS_TO_MASKS, {"result": []})
+
+
+def test_only_one_entry_is_given(client: FlaskClient) -> None:
     """C-049."""
-    assert len(answer(client, {"result": []}, task(1), task(2))["results"]) == 1
+    tasks = task(1, photo()), task(2, photo())
+
+    assert len(ask(client, POINTS_TO_MASKS, {"result": [click()]}, *tasks)["results"]) == 1
+
+
+def test_an_answer_that_is_empty_says_why(client: FlaskClient, version: ModelVersion) -> None:
+    found = ask(client, CONFIG, {"result": [click()]})
+
+    assert found["results"][0]["result"] == []
+    assert "<BrushLabels>" in found["detail"]
+
+
+@pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_an_image_that_cannot_be_read_gives_nothing_and_says_why(client: FlaskClient, content: bytes) -> None:
+    found = ask(client, POINTS_TO_MASKS, {"result": [click()]}, task(1, content))
+
+    assert found["results"][0]["result"] == []
+    assert "not an image" in found["detail"]
+
+
+def test_an_image_that_cannot_be_had_gives_nothing_and_says_why(client: FlaskClient) -> None:
+    found = ask(client, POINTS_TO_MASKS, {"result": [click()]}, task(1, "http://127.0.0.1:1/x.png"))
+
+    assert found["results"][0]["result"] == []
+    assert found["detail"]
+
+
+def test_a_segmenter_that_crashes_gives_nothing_and_says_so(
+    client: FlaskClient, services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    segmenter = services.segmenters.choose(None)
+
+    def crash(image: DecodedImage) -> None:
+        raise ZeroDivisionError("in the segmenter")
+
+    monkeypatch.setattr(type(segmenter), "encode", lambda self, image: crash(image))
+
+    found = ask(client, POINTS_TO_MASKS, {"result": [click()]})
+
+    assert found["results"][0]["result"] == []
+    assert "ZeroDivisionError" in found["detail"]
+    assert "in the segmenter" in caplog.text
+
+
+def test_null_is_no_context(client: FlaskClient, version: ModelVersion) -> None:
+    body = predict_body(task(1), params={"login": None, "password": None, "context": None})
+
+    [entry] = client.post("/predict", data=json.dumps(body)).get_json()["results"]
+
+    assert entry["result"][0]["value"] == {"choices": ["red"]}
+
+
+# How much work it is.
+
+
+def test_the_second_click_neither_fetches_nor_decodes_nor_encodes(
+    client: FlaskClient, fake_label_studio: Any, make_client: Any
+) -> None:
+    fake_label_studio.uploads["7/photo.png"] = photo()
+    client = make_client(label_studio_url=fake_label_studio.url, label_studio_api_key=fake_label_studio.legacy_token)
+    sent = task(1, "/data/upload/7/photo.png")
+    before = counted("tandem_click_encodings_total")
+
+    for number in range(3):
+        answered = ask(client, POINTS_TO_MASKS, {"result": [click(CENTRE[0] + number, CENTRE[1])]}, sent)
+        assert answered["results"][0]["result"]
+
+    assert counted("tandem_click_encodings_total") == before + 1
+    assert len(fake_label_studio.asked_for("/data/upload/")) == 1
+
+
+def test_two_tasks_with_other_images_are_not_mixed_up(client: FlaskClient) -> None:
+    """Two annotators: one has the disc at the place of the click, the other nothing but one colour."""
+    empty = io.BytesIO()
+    Image.new("RGB", (64, 48), (90, 90, 90)).save(empty, "PNG")
+    suggested(client, POINTS_TO_MASKS, click())
+
+    other = ask(client, POINTS_TO_MASKS, {"result": [click()]}, task(2, empty.getvalue()))
+
+    sizes = {(region["original_width"], region["original_height"]) for region in other["results"][0]["result"]}
+    assert sizes <= {(64, 48)}
+    assert iou(drawn(suggested(client, POINTS_TO_MASKS, click()), POINTS_TO_MASKS), disc()) > 0.9
+
+
+# The events of the Enterprise editor.
 
 
 @pytest.mark.parametrize(
     ("event", "kind", "value"),
     [
-        ("capabilities", "capabilities", {"prompts": [], "targets": []}),
         ("prewarm", "prewarm_ack", {"status": "unsupported", "cached": [], "pending": [], "frame_count": 0}),
         ("track_cancel", "track_cancel_ack", {"status": "not_found"}),
         ("release", "release_ack", {"status": "released"}),
     ],
 )
 def test_the_extended_events_are_acknowledged(
-    client: FlaskClient, version: ModelVersion, event: str, kind: str, value: dict[str, Any]
+    client: FlaskClient, event: str, kind: str, value: dict[str, Any]
 ) -> None:
     """C-057."""
-    [entry] = answer(client, {"event": event, "session_id": "s", "frame": 3})["results"]
+    [entry] = ask(client, POINTS_TO_MASKS, {"event": event, "session_id": "s", "frame": 3})["results"]
 
     [region] = entry["result"]
     assert region["type"] == kind
     assert region["value"].items() >= value.items()
 
 
-def test_no_image_is_fetched_and_no_model_loaded(
-    client: FlaskClient, services: Services, version: ModelVersion
+@pytest.mark.parametrize(
+    ("kinds", "prompts", "targets"),
+    [
+        ((), [], []),
+        (("keypointlabels",), [], []),
+        (
+            ("keypointlabels", "brushlabels", "polygonlabels", "rectanglelabels"),
+            ["point", "box"],
+            [
+                {"tag": "BrushLabels", "output": "mask"},
+                {"tag": "PolygonLabels", "output": "polygon"},
+                {"tag": "RectangleLabels", "output": "bbox"},
+            ],
+        ),
+    ],
+)
+def test_capabilities_are_those_of_the_config(
+    client: FlaskClient, kinds: tuple[str, ...], prompts: list[str], targets: list[dict[str, str]]
 ) -> None:
-    answer(client, {"result": [KEY_POINT]}, task(1, "http://127.0.0.1:1/x.png"))
+    """C-057."""
+    [entry] = ask(client, config(*kinds), {"event": "capabilities"})["results"]
 
-    assert not services.engine.is_loaded(version.id)
+    [region] = entry["result"]
+    assert region["value"] == {
+        "prompts": prompts,
+        "targets": targets,
+        "model_info": {"name": "Tandem", "version": "untrained"},
+    }
 
 
-def test_null_is_no_context(client: FlaskClient, version: ModelVersion) -> None:
-    [entry] = answer(client, None)["results"]
+# Which segmenter answers.
 
-    assert entry["result"][0]["value"] == {"choices": ["red"]}
+
+def test_weights_of_segment_anything_answer_where_there_are_some(client: FlaskClient, services: Services) -> None:
+    write_sam(services.settings.weights_folder / "mobile_sam")
+
+    region = suggested(client, POINTS_TO_MASKS, click())
+
+    assert region["score"] == 0.875
+    centre = drawn(region, POINTS_TO_MASKS).nonzero()
+    # The decoder's disc is in the middle of a square whose longer side is the image's width.
+    assert (centre[1].mean(), centre[0].mean()) == pytest.approx((WIDTH / 2, WIDTH / 2), abs=WIDTH * 0.1)
+
+
+def test_projects_with_outlines_have_a_label_set_for_clicks(client: FlaskClient, services: Services) -> None:
+    xml = config("keypointlabels", "brushlabels", "polygonlabels", "rectanglelabels")
+
+    ask(client, xml, {"result": []})
+
+    mirror = services.projects.find(KIND, PROJECT)
+    assert mirror is not None
+    [clicks] = [row for row in mirror.label_sets if row.name == "clicks:photo"]
+    assert (clicks.schema, clicks.field) == (click_sets.SCHEMA, "img")
+
+
+def test_projects_without_outlines_have_none(client: FlaskClient, services: Services) -> None:
+    ask(client, config("keypointlabels", "rectanglelabels"), {"result": []})
+
+    mirror = services.projects.find(KIND, PROJECT)
+    assert mirror is not None
+    assert {row.name for row in mirror.label_sets} == {"keypointlabels", "rectanglelabels"}

@@ -186,7 +186,7 @@ def test_before_the_first_training_nothing_is_invented(client: FlaskClient, mirr
 
 @pytest.mark.parametrize(
     "config",
-    ["<View/>", '<View><Text name="t" value="$t"/><Labels name="l" toName="t"><Label value="A"/></Labels></View>'],
+    ["<View/>", '<View><Text name="t" value="$t"/><TextArea name="l" toName="t"/></View>'],
 )
 def test_a_config_without_a_control_we_learn_gives_empty_results(client: FlaskClient, config: str) -> None:
     """C-037."""

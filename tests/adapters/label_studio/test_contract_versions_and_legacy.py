@@ -26,7 +26,7 @@ TRAIN = {
     "label_config": CONFIG,
     "params": {"login": None, "password": None},
 }
-UNLEARNABLE = '<View><Text name="t" value="$t"/><Labels name="ner" toName="t"><Label value="A"/></Labels></View>'
+UNLEARNABLE = '<View><Text name="t" value="$t"/><TextArea name="note" toName="t"/></View>'
 
 
 class TestVersions:
@@ -186,15 +186,13 @@ class TestOthers:
         assert client.get("/is_training?project=9.1").get_json() == {"is_training": False, "jobs": []}
 
     def test_validate_says_what_is_learnt_and_why_the_rest_is_not(self, client: FlaskClient) -> None:
-        both = CONFIG.replace(
-            "</View>", '<RectangleLabels name="box" toName="photo"><Label value="A"/></RectangleLabels></View>'
-        )
+        both = CONFIG.replace("</View>", '<TextArea name="note" toName="photo"/></View>')
 
         response = client.post("/validate", json={"config": both})
 
         assert response.status_code == 200
         assert response.get_json()["controls"] == ["colour"]
-        assert "RectangleLabels" in response.get_json()["not_learnt"]["box"]
+        assert "TextArea" in response.get_json()["not_learnt"]["note"]
 
     @pytest.mark.parametrize("config", ["<View>", "<View/>", UNLEARNABLE, "", None, 5])
     def test_validate_refuses_what_cannot_be_learnt(self, client: FlaskClient, config: object) -> None:

@@ -216,14 +216,14 @@ def test_ten_starts_are_one_job_waiting_and_one_working(
 
 
 def test_a_config_without_anything_to_learn_cannot_be_trained(client: FlaskClient, services: Services) -> None:
-    config = '<View><Text name="t" value="$t"/><Labels name="ner" toName="t"><Label value="A"/></Labels></View>'
+    config = '<View><Text name="t" value="$t"/><TextArea name="note" toName="t"/></View>'
     client.post("/setup", json=setup_body(schema=config))
 
     response = client.post("/webhook", json=START)
 
     assert response.status_code == 400
     assert response.get_json()["code"] == "nothing_to_learn"
-    assert "ner is a <Labels>" in response.status
+    assert "note is a <TextArea>" in response.status
     assert runs(services) == []
 
 

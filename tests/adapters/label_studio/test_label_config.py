@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from label_studio_sdk.label_interface import LabelInterface
 
 from adapters.label_studio import label_config
-from adapters.label_studio.label_config import Binding, Condition, LabelConfig, parse
-from adapters.label_studio.results import FORMATS
+from adapters.label_studio.label_config import Binding, Condition, LabelConfig, learnable, parse
+from adapters.label_studio.results.formats import ANSWERS, SHAPES
 from backend.errors import Invalid
 from models.labels import Label, Objective
 
@@ -182,7 +182,6 @@ class TestUnlearnable:
         ("tags", "words"),
         [
             (choices('model_skip="true"'), "model_skip"),
-            (choices('perRegion="true"'), "each region"),
             (choices('visibleWhen="region-selected"'), "while a region is selected"),
             (choices('value="$options"', labels=""), "from each task"),
             (choices('apiUrl="https://example.org/labels"', labels=""), "from each task"),
@@ -194,11 +193,9 @@ class TestUnlearnable:
             ('<Choices name="pet" toName="photo,other"/>', "exactly one object"),
             ('<Choices name="pet" toName=" , "/>', "exactly one object"),
             ('<Choices name="pet" toName="other"/>', '"other", which the config does not define'),
-            ('<Text name="text" value="$text"/><Choices name="pet" toName="text"/>', "<Text>"),
             ('<Image name="many" valueList="$urls"/><Choices name="pet" toName="many"/>', "several images"),
             ('<Image name="fixed" value="https://e.org/$a"/><Choices name="pet" toName="fixed"/>', "one field"),
             ('<Repeater on="$urls">' + choices(name="pet_{{idx}}") + "</Repeater>", "Repeater"),
-            ('<RectangleLabels name="box" toName="photo"><Label value="Crack"/></RectangleLabels>', "RectangleLabels"),
             ('<TextArea name="note" toName="photo"/>', "TextArea"),
         ],
     )
@@ -213,10 +210,10 @@ class TestUnlearnable:
         assert "name of another" in config.unlearnable[0].reason
 
     def test_what_can_be_learnt_is_kept_beside_what_cannot(self):
-        config = parse(view('<Rating name="stars" toName="photo"/>', choices()))
+        config = parse(view('<TextArea name="note" toName="photo"/>', choices()))
 
         assert [binding.control_name for binding in config.bindings] == ["pet"]
-        assert [(each.control_name, each.tag) for each in config.unlearnable] == [("stars", "Rating")]
+        assert [(each.control_name, each.tag) for each in config.unlearnable] == [("note", "TextArea")]
 
     def test_filters_and_headers_are_no_controls(self):
         config = parse(view('<Header value="Pets"/><Filter name="find" toName="pet"/>'))
@@ -308,4 +305,4 @@ class TestIdentity:
         assert parse(view(choices()).replace("$img", "$image")).content_key != key
 
     def test_every_control_that_is_bound_can_be_written(self):
-        assert set(label_config._CONTROL_TAGS) == set(FORMATS)
+        assert set(learnable.KINDS) == set(ANSWERS) | set(SHAPES)

@@ -13,8 +13,7 @@ from label_studio_sdk.label_interface import LabelInterface
 
 from adapters.label_studio import results
 from adapters.label_studio.label_config import Binding, parse
-from adapters.label_studio.results import Answer, EncodedPrediction, Found, prompts
-from adapters.label_studio.results.prompts import Interaction
+from adapters.label_studio.results import Answer, EncodedPrediction, Found
 from models.regions import Choice
 
 ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,8 +33,9 @@ TWO_OPPOSITE = TWO.replace("choice-selected", "choice-unselected")
 
 def encode(xml: str, *regions: list[Choice], task_id: object = 41) -> EncodedPrediction:
     """Encode the regions of each control, and let the SDK judge."""
-    found = [Found(each, some, 1920, 1080) for each, some in zip(parse(xml).bindings, regions, strict=True)]
-    prediction = results.encode(found, task_id=task_id)
+    config = parse(xml)
+    found = [Found(each, some, 1920, 1080) for each, some in zip(config.bindings, regions, strict=True)]
+    prediction = results.encode(found, config=config, task_id=task_id)
     body = prediction.to_json("pets-1")
     assert LabelInterface(xml).validate_prediction(body, return_errors=True) == []
     ids = [item["id"] for item in body["result"]]
@@ -219,60 +219,3 @@ class TestDecode:
 
     def test_a_bare_label_counts_like_a_list_of_one(self):
         assert results.decode([item(value={"choices": "Cat"})], binding(SINGLE)) == Answer((Choice("Cat"),))
-
-
-class TestPrompts:
-    def test_without_a_context_the_request_is_not_interactive(self):
-        """C-031."""
-        assert prompts.read(None) is None
-
-    @pytest.mark.parametrize(
-        "context", [{}, {"result": []}, {"result": None}, {"result": "x"}, {"event": 3}, [], "text", 3]
-    )
-    def test_a_context_without_prompts_finds_nothing(self, context: object):
-        """C-046, C-047, C-048."""
-        interaction = prompts.read(context)
-
-        assert interaction == Interaction("predict", ())
-        assert answer(interaction) == []
-
-    def test_prompts_are_the_objects_among_the_items(self):
-        interaction = prompts.read({"result": [{"id": "kA1"}, None, "x"]})
-
-        assert interaction == Interaction("predict", ({"id": "kA1"},))
-        assert answer(interaction) == []
-
-    @pytest.mark.parametrize(
-        ("event", "kind", "value"),
-        [
-            (
-                "capabilities",
-                "capabilities",
-                {"prompts": [], "targets": [], "model_info": {"name": "tandem", "version": "pets-1"}},
-            ),
-            ("prewarm", "prewarm_ack", {"status": "unsupported", "cached": [], "pending": [], "frame_count": 0}),
-            ("track_cancel", "track_cancel_ack", {"status": "not_found"}),
-            ("release", "release_ack", {"status": "released"}),
-        ],
-    )
-    def test_events_of_the_enterprise_editor_are_acknowledged(self, event: str, kind: str, value: dict[str, Any]):
-        """C-057."""
-        assert answer(prompts.read({"event": event})) == [{"id": kind, "type": kind, "value": value}]
-
-    @pytest.mark.parametrize("event", ["track", "track_progress", "dance"])
-    def test_other_events_find_nothing(self, event: str):
-        """C-057, unknown events."""
-        assert answer(prompts.read({"event": event, "result": []})) == []
-
-    def test_credentials_in_a_context_do_not_show(self):
-        """C-008."""
-        assert "s3cret" not in repr(prompts.read({"result": [{"password": "s3cret"}]}))
-
-    def test_the_reason_names_what_is_predicted_instead(self):
-        assert prompts.no_interactive_model_reason(parse(SINGLE)).endswith("it predicts whole images, for: pet.")
-        assert "nor one for any control" in prompts.no_interactive_model_reason(parse("<View/>"))
-
-
-def answer(interaction: Interaction | None) -> list[dict[str, Any]]:
-    assert interaction is not None
-    return prompts.answer_without_model(interaction, model_name="tandem", model_version="pets-1")
