@@ -11,6 +11,7 @@ from backend.inference.batch import Batches
 from backend.inference.engine import Engine
 from backend.inference.interactive import Interactive
 from backend.inference.job import PredictionJobs
+from backend.inference.segmenters import Segmenters
 from backend.inference.service import Inference
 from backend.projects import Projects
 from backend.queue import Queue, RedisQueue
@@ -45,6 +46,7 @@ class Services:
     engine: Engine
     inference: Inference
     interactive: Interactive
+    segmenters: Segmenters
     connections: Connections
 
     @classmethod
@@ -85,7 +87,8 @@ class Services:
             batches=batches,
             engine=engine,
             inference=Inference(engine, tasks, settings),
-            interactive=Interactive(engine, settings),
+            interactive=Interactive(settings),
+            segmenters=Segmenters(engine, settings),
             connections=Connections(projects, training, batches, prediction_jobs),
         )
 

@@ -7,6 +7,7 @@ choice), with each distance weighted by the uncertainty.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +22,16 @@ _SIDE_PX = 12
 _NUM_BUCKETS = 512
 
 
-def uncertainty(objective: Objective, regions: Sequence[Region]) -> float:
-    """Return how unsure a model is of what it found in an item, in [0, 1].
+def certainty(objective: Objective, regions: Sequence[Region]) -> float:
+    """Return how sure a model is of what it found in an item, in [0, 1]; the uncertainty is what is left to 1.
 
-    One answer (CLASSIFICATION, REGRESSION): 1 - its score. Any number of regions: 1 - their mean score; where nothing
-    was found 0.5, because nothing tells whether there is nothing or it was missed.
+    One answer (CLASSIFICATION, REGRESSION): its score, 0 without one. Any number of regions: their mean score; where
+    nothing was found 0.5, because nothing tells whether there is nothing or it was missed.
     """
     scores = [1.0 if region.score is None else region.score for region in regions]
     if objective in (Objective.CLASSIFICATION, Objective.REGRESSION):
-        return 1 - scores[0] if scores else 1.0
-    return 1 - float(np.mean(scores)) if scores else 0.5
+        return scores[0] if scores else 0.0
+    return fmean(scores) if scores else 0.5
 
 
 def describe(content: Image | str) -> npt.NDArray[np.float32]:

@@ -211,10 +211,14 @@ def bounding_box(region: Region) -> Box | None:
         xs, ys = zip(*region.points, strict=True)
         return Box.from_bounds(region.label, min(xs), min(ys), max(xs), max(ys), score=region.score)
     if isinstance(region, Mask) and any(region.runs[1::2]):
-        inside_HW = region.to_array()
-        rows, columns = np.flatnonzero(inside_HW.any(1)), np.flatnonzero(inside_HW.any(0))
-        left, right = columns[0] / region.width_px, (columns[-1] + 1) / region.width_px
-        top, bottom = rows[0] / region.height_px, (rows[-1] + 1) / region.height_px
+        edges = np.cumsum(region.runs)  # without an array of all pixels, of which a photo has millions
+        starts, ends = edges[: 2 * (len(edges) // 2) : 2], edges[1::2]
+        starts, ends = starts[ends > starts], ends[ends > starts]
+        rows, last_rows = starts // region.width_px, (ends - 1) // region.width_px
+        is_whole_row = bool((rows != last_rows).any())
+        left = 0.0 if is_whole_row else (starts % region.width_px).min() / region.width_px
+        right = 1.0 if is_whole_row else ((ends - 1) % region.width_px + 1).max() / region.width_px
+        top, bottom = rows[0] / region.height_px, (last_rows[-1] + 1) / region.height_px
         return Box.from_bounds(region.label, float(left), float(top), float(right), float(bottom), score=region.score)
     return None
 

@@ -25,6 +25,7 @@ class FakeFit:
     during: Callable[[Report], None] | None = None
     num_calls: int = 0
     salt: str = ""
+    metrics: dict[str, float] = field(default_factory=lambda: {"accuracy": 0.5})
 
     def __call__(
         self,
@@ -56,7 +57,7 @@ class FakeFit:
                 inputs={},
                 weights_source="none",
                 libraries={},
-                metrics={"accuracy": 0.5},
+                metrics=self.metrics,
                 held_out=held_out,
             ),
         )

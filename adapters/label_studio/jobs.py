@@ -66,10 +66,16 @@ class Collection:
             return
         with custody(training, run, every_s=self._services.settings.heartbeat_s):
             mirror = self._services.projects.get(run.project_id)
-            self._services.tasks.replace(run.project_id, list(self._given_tasks(run, mirror)))
+            given = list(self._given_tasks(run, mirror))
+            self._services.tasks.replace(run.project_id, given)
             label_set = self._services.projects.get_label_set(run.label_set_id)
             items = self._services.tasks.labelled_items(label_set)
             training.add_line(run, f"collected {len(items)} labelled items for {label_set.name!r}")
+            if given and not any(item.regions for item in items):
+                # Not a failure: a project has controls that nobody has used yet, or that only serve for clicks.
+                training.add_line(run, f"nothing is labelled with {label_set.name!r} yet, so there is nothing to learn")
+                training.end(run, RunState.CANCELLED)
+                return
             training.collected(run, snapshot.store(self._services.blobs, label_set.schema, items))
 
     def _given_tasks(self, run: TrainingRun, mirror: Mirror) -> Iterator[GivenTask]:

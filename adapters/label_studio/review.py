@@ -20,7 +20,7 @@ from backend.projects import Mirror
 from backend.services import Services
 from models import texts
 from models.checkpoint import read_manifest
-from models.diversity import describe, order, uncertainty
+from models.diversity import certainty, describe, order
 from models.doubts import Doubt, doubts
 from models.images import BadImage, read_part
 from models.labels import Medium
@@ -37,7 +37,7 @@ class NextTask:
 
     Attributes:
         task_id: Of Label Studio.
-        uncertainty: In [0, 1], see `models.diversity.uncertainty`; the greatest of those of its controls.
+        uncertainty: In [0, 1], 1 - `models.diversity.certainty`; the greatest of those of its controls.
         link: Where to label it.
     """
 
@@ -124,7 +124,7 @@ class Review:
                 description = self._describe(task) if is_diverse else np.zeros(1, dtype=np.float32)
                 if each and description is not None and task.id is not None:
                     ids.append(int(task.id))
-                    doubts_N.append(max(uncertainty(one.binding.schema.objective, one.regions) for one in each))
+                    doubts_N.append(1 - min(certainty(one.binding.schema.objective, one.regions) for one in each))
                     descriptions.append(description)
         if not ids:
             return []

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
 
+from backend.inference.cache import ByteCache
 from backend.metrics import MODEL_LOAD_SECONDS, MODEL_LOADS
 from backend.versions import ModelVersion
 from models.family import Predictor
@@ -21,9 +19,10 @@ class Engine:
 
     def __init__(self, load: Callable[[ModelVersion], Predictor], *, capacity_bytes: int) -> None:
         self._load = load
-        self._capacity_bytes = capacity_bytes
-        self._lock = threading.Lock()
-        self._predictors: OrderedDict[str, Future[Predictor]] = OrderedDict()
+        self._predictors: ByteCache[str, Predictor] = ByteCache(
+            capacity_bytes=capacity_bytes,
+            dropped=lambda version_id: log.info("model unloaded", extra={"version_id": version_id}),
+        )
 
     def predictor(self, version: ModelVersion) -> Predictor:
         """Return the version's predictor, loading it if need be; callers of the same version load it once.
@@ -31,49 +30,22 @@ class Engine:
         Raises:
             NotFound: Its files are missing.
         """
-        with self._lock:
-            future = self._predictors.get(version.id)
-            is_ours = future is None
-            if future is None:
-                future = self._predictors[version.id] = Future()
-            self._predictors.move_to_end(version.id)
-        if is_ours:
-            self._fill(future, version)
-        return future.result()
+        return self._predictors.get(version.id, lambda: self._loaded(version))
 
     def is_loaded(self, version_id: str) -> bool:
         """Say whether a version is in memory."""
-        with self._lock:
-            future = self._predictors.get(version_id)
-        return future is not None and future.done()
+        return self._predictors.has(version_id)
 
     @property
     def num_bytes(self) -> int:
         """About how much memory the loaded models hold."""
-        with self._lock:
-            return sum(future.result().num_bytes for future in self._predictors.values() if future.done())
+        return self._predictors.num_bytes
 
-    def _fill(self, future: Future[Predictor], version: ModelVersion) -> None:
+    def _loaded(self, version: ModelVersion) -> Predictor:
         started = time.perf_counter()
-        try:
-            predictor = self._load(version)
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
-            with self._lock:
-                self._predictors.pop(version.id, None)
-            future.set_exception(error)
-            return
-        future.set_result(predictor)
+        predictor = self._load(version)
         seconds = time.perf_counter() - started
         MODEL_LOADS.inc()
         MODEL_LOAD_SECONDS.observe(seconds)
         log.info("model loaded", extra={"version": version.name, "seconds": round(seconds, 3)})
-        self._evict(keep=version.id)
-
-    def _evict(self, *, keep: str) -> None:
-        while self.num_bytes > self._capacity_bytes:
-            with self._lock:
-                idle = next((key for key, future in self._predictors.items() if key != keep and future.done()), None)
-                if idle is None:
-                    return
-                del self._predictors[idle]
-            log.info("model unloaded", extra={"version_id": idle})
+        return predictor

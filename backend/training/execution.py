@@ -99,6 +99,9 @@ class Execution:
         policy = Promotion(self._projects.get(run.project_id).project.promotion)
         if label_set.is_pinned:
             return self._training.add_line(run, f"{version.name} is registered; another version is pinned")
+        if not version.metrics.get("is_better_than_classical", True):
+            why = "clicks are answered as well without it"
+            return self._training.add_line(run, f"{version.name} is registered but not promoted: {why}")
         if label_set.version_id is None or policy is Promotion.ALWAYS:
             reason = "the first version" if label_set.version_id is None else "policy: always"
         elif policy is Promotion.MANUAL:

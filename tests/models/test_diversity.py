@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.diversity import describe, order, uncertainty
+from models.diversity import certainty, describe, order
 from models.images import Image
 from models.labels import Objective
 from models.regions import Box, Choice, Number, Region
@@ -12,16 +12,16 @@ from models.regions import Box, Choice, Number, Region
 @pytest.mark.parametrize(
     ("objective", "regions", "expected"),
     [
-        (Objective.CLASSIFICATION, [Choice("cat", 0.9)], 0.1),
-        (Objective.CLASSIFICATION, [], 1.0),
-        (Objective.REGRESSION, [Number(3.0, 0.25)], 0.75),
-        (Objective.DETECTION, [Box("a", 0.5, 0.5, 0.1, 0.1, score=s) for s in (0.9, 0.5)], 0.3),
+        (Objective.CLASSIFICATION, [Choice("cat", 0.9)], 0.9),
+        (Objective.CLASSIFICATION, [], 0.0),
+        (Objective.REGRESSION, [Number(3.0, 0.25)], 0.25),
+        (Objective.DETECTION, [Box("a", 0.5, 0.5, 0.1, 0.1, score=s) for s in (0.9, 0.5)], 0.7),
         (Objective.DETECTION, [], 0.5),
         (Objective.MULTI_LABEL, [], 0.5),
     ],
 )
-def test_uncertainty_is_what_the_scores_leave(objective: Objective, regions: list[Region], expected: float) -> None:
-    assert uncertainty(objective, regions) == pytest.approx(expected)
+def test_a_model_is_as_sure_as_its_scores(objective: Objective, regions: list[Region], expected: float) -> None:
+    assert certainty(objective, regions) == pytest.approx(expected)
 
 
 def test_of_twins_only_one_comes_early() -> None:

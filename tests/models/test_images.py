@@ -149,3 +149,20 @@ def test_a_reduced_part_keeps_the_shorter_side_that_was_asked_for() -> None:
 )
 def test_a_part_has_at_least_one_pixel_wherever_it_lies(part: Box) -> None:
     assert min(images.read_part(encode(two_halves(80, 60)), part).pixels.shape) >= 1
+
+
+class TestAlpha:
+    """Masks as pictures: black and opaque inside, transparent elsewhere."""
+
+    def test_what_is_written_is_read(self) -> None:
+        inside = np.random.default_rng(0).random((13, 21)) < 0.5
+
+        assert np.array_equal(images.read_alpha(images.write_alpha_png(inside)), inside)
+
+    def test_a_picture_without_transparency_is_no_mask(self) -> None:
+        written = io.BytesIO()
+        PillowImage.new("RGB", (2, 2)).save(written, "PNG")
+
+        for content in (written.getvalue(), b"no picture"):
+            with pytest.raises(BadImage):
+                images.read_alpha(content)

@@ -87,3 +87,18 @@ def test_a_box_keeps_its_area_when_it_is_turned() -> None:
     width, height = math.hypot((bx - ax) * 1.6, by - ay), math.hypot((dx - ax) * 1.6, dy - ay)
 
     assert (width, height) == (pytest.approx(0.3 * 1.6), pytest.approx(0.1))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_box_around_a_mask_is_that_around_its_pixels(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    inside = draw.random((draw.integers(1, 7), draw.integers(1, 9))) < draw.choice([0.05, 0.2, 0.9])
+    inside[draw.integers(inside.shape[0]), draw.integers(inside.shape[1])] = True
+
+    box = bounding_box(Mask.from_array("a", inside))
+
+    rows, columns = np.nonzero(inside)
+    height, width = inside.shape
+    expected = columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height
+    assert box is not None
+    assert box.bounds == pytest.approx(expected)

@@ -13,6 +13,7 @@ from adapters.label_studio.label_config import Binding, Condition, LabelConfig
 from adapters.label_studio.results.check import check
 from adapters.label_studio.results.formats import ANSWERS, SHAPES
 from adapters.label_studio.results.sheet import Sheet
+from models.diversity import certainty
 from models.labels import Medium, Objective, Scale
 from models.regions import Box, Number, Region, bounding_box
 
@@ -47,7 +48,8 @@ class EncodedPrediction:
 
     Attributes:
         result: Items; empty where nothing was found, which Label Studio stores like any other answer.
-        score: Mean of the answers' scores, in [0, 1]; 0 without answers.
+        score: How sure the model is of all of it, in [0, 1]: the mean of `models.diversity.certainty` over the
+            controls that are asked about the whole item; 0 without any.
         num_dropped: Regions left out because the config lacks their label, their score is not a number, or nothing of
             them can be shown.
     """
@@ -109,10 +111,8 @@ def encode(found: Iterable[Found], *, config: LabelConfig, task_id: object) -> E
     items += [item for one in drawn for item in _answers_about(one, asked, given)]
 
     checked = check(config, items)
-    naming = {one.found.binding.labels_name for one in drawn}
-    scores = [item["score"] for item in checked.items if item["from_name"] not in naming]
-    score = math.fsum(scores) / len(scores) if scores else 0.0
-    return EncodedPrediction(tuple(checked.items), score, num_dropped + len(checked.reasons))
+    sure = [certainty(each.binding.schema.objective, regions) for each, regions in shown]
+    return EncodedPrediction(tuple(checked.items), fmean(sure) if sure else 0.0, num_dropped + len(checked.reasons))
 
 
 def chosen(found: Found) -> list[Region]:

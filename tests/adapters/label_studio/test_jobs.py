@@ -86,3 +86,29 @@ def test_an_answer_about_a_region_is_an_example_of_that_part(collected: dict[str
 
 def test_texts_are_kept_as_they_are_shown(collected: dict[str, list[LabelledItem]], services: Services) -> None:
     assert [text_of(services, collected[name][0]) for name in ("who", "stars")] == ["Alice sings", "Nice & warm"]
+
+
+def test_a_control_that_nobody_has_used_yet_ends_its_run_quietly(
+    client: FlaskClient,
+    services: Services,
+    queue: InlineQueue,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TANDEM_HOME", str(settings.home))
+    only_colour = annotated(1, item("colour", "photo", "choices", {"choices": ["red"]}))
+    body = {"annotations": [only_colour], "project": PROJECT, "label_config": CONFIG}
+    assert client.post("/train", json=body).status_code == 201
+
+    services.training.advance()
+    queue.run_all()
+
+    mirror = services.projects.find(KIND, PROJECT)
+    assert mirror is not None
+    name_of = {row.id: row.name for row in mirror.label_sets}
+    ended = {name_of[run.label_set_id]: run for run in services.training.of_project(mirror.project.id)}
+    assert {name: run.state for name, run in ended.items() if run.state != "queued"} == {
+        name: "cancelled" for name in ("box", "state", "who", "stars")
+    }
+    assert {run.error for run in ended.values()} == {None}
+    assert "nothing is labelled with 'box' yet" in services.training.log_lines(ended["box"].id)[-1].text

@@ -118,10 +118,10 @@ def test_images_go_when_they_take_too_much_memory(services: Services) -> None:
     interactive = Interactive(Settings(home=services.settings.home, click_cache_bytes=250))
     segmenter = ColourSegmenter(image_bytes=100)
 
-    for shade in (1, 2, 1, 3):
+    for shade in (1, 2, 1, 3, 1, 3, 2):
         interactive.segment(segmenter, *photo(shade), CLICK)
 
-    assert [interactive.is_prepared(segmenter, photo(shade)[0]) for shade in (1, 2, 3)] == [True, False, True]
+    assert [rgb[0] for rgb in segmenter.encoded] == [1, 2, 3, 2]
 
 
 def test_the_size_is_that_which_a_viewer_shows(interactive: Interactive) -> None:
@@ -132,7 +132,9 @@ def test_the_size_is_that_which_a_viewer_shows(interactive: Interactive) -> None
 
 
 def test_a_file_that_is_no_image_says_so(interactive: Interactive) -> None:
-    with pytest.raises(Invalid, match="not an image"):
-        interactive.segment(ColourSegmenter(), "0" * 64, b"nonsense", CLICK)
+    segmenter = ColourSegmenter()
 
-    assert not interactive.is_prepared(ColourSegmenter(), "0" * 64)
+    with pytest.raises(Invalid, match="not an image"):
+        interactive.segment(segmenter, "0" * 64, b"nonsense", CLICK)
+
+    assert segmenter.encoded == []

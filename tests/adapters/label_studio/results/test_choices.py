@@ -91,7 +91,7 @@ class TestEncode:
         assert prediction.score == 0.625
 
     def test_nothing_found_is_an_empty_result(self):
-        assert encode(MULTIPLE, []) == EncodedPrediction((), 0.0, 0)
+        assert encode(MULTIPLE, []) == EncodedPrediction((), 0.5, 0)
         assert EncodedPrediction().to_json("v") == {"result": [], "score": 0.0, "model_version": "v"}
 
     def test_an_alias_is_written_in_place_of_the_value(self):
