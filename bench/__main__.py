@@ -12,7 +12,13 @@ BENCHMARKS = (
     "swaps",
     "coalescing",
     "latency_under_training",
+    "click_latency",
     "quality_image_classification",
+    "click_quality",
+    "quality_text",
+    "quality_segmentation",
+    "quality_detection",
+    "quality_key_points",
 )
 
 

@@ -47,6 +47,11 @@ FAMILIES: tuple[Family, ...] = (
         summary="Outlines, one for each thing.",
     ),
     Family(
+        name="click_segmentation",
+        objectives=frozenset({Objective.CLICK_SEGMENTATION}),
+        summary="The outline of what an annotator points at.",
+    ),
+    Family(
         name="text_classification",
         objectives=frozenset({Objective.CLASSIFICATION, Objective.MULTI_LABEL}),
         summary="One or several labels for a whole text.",

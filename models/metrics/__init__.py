@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from models.labels import LabelSchema, Objective
-from models.metrics import classification, regression, spans
+from models.metrics import classification, detection, key_points, regression, segmentation, spans
 from models.metrics.evaluation import Evaluation
 from models.regions import Region
 
@@ -22,7 +22,11 @@ _EVALUATE: Mapping[
     Objective.CLASSIFICATION: classification.evaluate,
     Objective.MULTI_LABEL: classification.evaluate,
     Objective.REGRESSION: regression.evaluate,
+    Objective.DETECTION: detection.evaluate,
+    Objective.KEY_POINTS: key_points.evaluate,
     Objective.SPANS: spans.evaluate,
+    Objective.INSTANCE_SEGMENTATION: segmentation.evaluate_polygons,
+    Objective.SEMANTIC_SEGMENTATION: segmentation.evaluate_masks,
 }
 
 

@@ -23,8 +23,9 @@ def test_what_can_be_asked_has_a_family(objective: Objective, medium: Medium) ->
 
 @pytest.mark.parametrize("family", catalog.FAMILIES, ids=lambda family: family.name)
 def test_both_halves_of_every_family_can_be_imported(family: catalog.Family) -> None:
-    assert callable(catalog.fitter(family.name))
     assert callable(catalog.predictor_loader(family.name))
+    if family.objectives:
+        assert callable(catalog.fitter(family.name))
 
 
 def test_an_unknown_family_is_named_in_the_error() -> None:

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from models.outlines import fill, outline, outlines, repaired
+from models.outlines import covered, fill, is_whole, outline, outlines, repaired
+from models.regions import Mask, Polygon
 
 BOW_TIE = [(0.1, 0.1), (0.9, 0.9), (0.9, 0.1), (0.1, 0.9)]
 
@@ -103,7 +104,10 @@ def test_outlines_of_ragged_parts_neither_cross_themselves_nor_shrink_away(seed:
     noise = cv2.GaussianBlur(np.random.default_rng(seed).random((120, 90)), (0, 0), 1 + seed / 2)
     inside = noise > np.quantile(noise, 0.5)
 
-    for points in outlines(inside):
+    found = outlines(inside)
+
+    assert len(found) > 1
+    for points in found:
         assert len(points) >= 3
         assert not crosses_itself(points)
         assert len(set(points)) == len(points)
@@ -206,3 +210,23 @@ def test_nothing_is_left_of_a_polygon_without_area(points: list[tuple[float, flo
 
 def test_points_outside_of_the_image_move_to_its_edge() -> None:
     assert repaired([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5)]) == ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5))
+
+
+def test_a_mask_of_another_size_is_scaled() -> None:
+    half = Mask.from_array("a", np.array([[1, 1, 0, 0], [1, 1, 0, 0]]))
+
+    assert covered(half, 4, 2).astype(int).tolist() == [[1, 1, 0, 0], [1, 1, 0, 0]]
+    assert covered(half, 2, 1).astype(int).tolist() == [[1, 0]]
+    assert covered(half, 8, 2).astype(int).tolist() == [[1, 1, 1, 1, 0, 0, 0, 0]] * 2
+
+
+def test_a_polygon_covers_what_it_fills() -> None:
+    triangle = ((0.1, 0.1), (0.9, 0.2), (0.3, 0.8))
+
+    assert covered(Polygon("a", triangle), 40, 30).tolist() == fill(triangle, 40, 30).tolist()
+
+
+def test_a_mask_is_whole_where_its_runs_add_up() -> None:
+    assert is_whole(Mask("a", 4, 2, (3, 5)))
+    assert not is_whole(Mask("a", 4, 2, (3, 4)))
+    assert not is_whole(Mask("a", 0, 2, ()))

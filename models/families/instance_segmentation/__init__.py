@@ -1,0 +1,1 @@
+"""Outlines, one for each thing."""
