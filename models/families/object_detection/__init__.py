@@ -1,0 +1,1 @@
+"""Boxes around things, upright or rotated."""
