@@ -107,6 +107,7 @@ def test_a_control_that_nobody_has_used_yet_ends_its_run_quietly(
     assert mirror is not None
     name_of = {row.id: row.name for row in mirror.label_sets}
     ended = {name_of[run.label_set_id]: run for run in services.training.of_project(mirror.project.id)}
-    assert {name: run.state for name, run in ended.items() if run.state != "queued"} == dict.fromkeys(("box", "state", "who", "stars"), "cancelled")
+    states = {name: run.state for name, run in ended.items()}
+    assert states == {"colour": "queued", **dict.fromkeys(("box", "state", "who", "stars"), "cancelled")}
     assert {run.error for run in ended.values()} == {None}
     assert "nothing is labelled with 'box' yet" in services.training.log_lines(ended["box"].id)[-1].text
