@@ -1,0 +1,1 @@
+"""The outline of what an annotator points at, learnt from the outlines that were drawn before."""

@@ -1,0 +1,1 @@
+"""Answers to clicks, boxes and strokes; nothing here imports torch."""
