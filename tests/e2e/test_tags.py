@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from e2e.servers import LabelStudio, Project, Tandem, run_tandem
 from e2e.shapes import CONFIG, HEIGHT_PX, WIDTH_PX, Shapes, shapes
 from label_studio_sdk.converter.brush import decode_rle
 from label_studio_sdk.label_interface import LabelInterface
+from processes import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -58,7 +60,7 @@ def own_tandem(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFacto
         "LABEL_STUDIO_URL": label_studio.url,
         "LABEL_STUDIO_API_KEY": label_studio.token,
         "TANDEM_TRAIN_EVERY": "0",
-        "TANDEM_TRAIN_WITHIN_S": "25",
+        "TANDEM_TRAIN_WITHIN_S": "20",
     }
     with run_tandem(tmp_path_factory.mktemp("tags"), **settings) as tandem:
         yield tandem
@@ -70,7 +72,7 @@ def learn(project: Project, tandem: Tandem, annotations: dict[int, list[dict[str
     for task_id, result in annotations.items():
         project.label_studio.post(f"/api/tasks/{task_id}/annotations/", {"result": result, "lead_time": 1.0})
     project.start_training()
-    for run in tandem.runs(project.uid):
+    for run in tandem.runs(project.uid)[::-1]:
         tandem.await_completed(run["id"])
     others = [task["id"] for task in project.tasks() if task["id"] not in annotations]
     body = {"selectedItems": {"all": False, "included": others}, "ordering": [], "filters": None}
@@ -204,6 +206,46 @@ def test_names_in_texts_are_found_to_the_letter(texts: Learnt) -> None:
     assert hits >= 1.5 * len(texts.predictions)
 
 
+def test_a_whole_project_of_texts_is_predicted_each_task_once(texts: Learnt) -> None:
+    """What was retrieved before is left as it is, and what is there is not written again."""
+    project, tandem = texts.project, texts.tandem
+    path = f"/tandem/projects/{tandem.project(project.uid)['id']}/predictions"
+
+    jobs = [_await_job(tandem, tandem.post(path)["id"]) for _ in range(2)]
+
+    version = jobs[0]["version_name"]
+    tasks = [made["task"] for made in project.predictions() if made["model_version"] == version]
+    assert sorted(tasks) == [task["id"] for task in project.tasks()]
+    assert [(job["state"], job["num_tasks"], job["num_failed"]) for job in jobs] == [
+        ("completed", 50, 0),
+        ("completed", 0, 0),
+    ]
+
+
+def test_texts_worth_labelling_and_doubtful_annotations_are_listed_with_links(texts: Learnt) -> None:
+    project, tandem = texts.project, texts.tandem
+    wrong = next(task for task in project.tasks() if task["annotations"])
+    annotation = wrong["annotations"][0]
+    flipped = {"glad": "angry", "angry": "glad"}
+    for item in annotation["result"]:
+        if item["from_name"] == "mood":
+            item["value"]["choices"] = [flipped[item["value"]["choices"][0]]]
+    changed = project.label_studio.ask(
+        "PATCH", f"/api/annotations/{annotation['id']}/", json={"result": annotation["result"]}
+    )
+    assert changed.ok
+
+    said, worth = tandem.say("next", str(project.id), "--num", "5", "--json")
+    also_said, doubtful = tandem.say("errors", str(project.id), "--json")
+
+    assert (said, also_said) == (0, 0), worth + doubtful
+    found = json.loads(worth)
+    assert len(found) == 5
+    assert {one["task"] for one in found} <= set(texts.predictions)
+    assert all(one["link"].startswith(project.label_studio.url) for one in found)
+    assert (wrong["id"], "mood") in {(one["task"], one["control"]) for one in json.loads(doubtful)}
+
+
 @pytest.mark.parametrize("prompt", ["key point", "box"])
 def test_a_click_is_answered_with_a_region(pictures: Learnt, prompt: str) -> None:
     """C-044, through Label Studio as the editor asks."""
@@ -240,6 +282,11 @@ def test_a_click_is_answered_with_a_region(pictures: Learnt, prompt: str) -> Non
     assert region["value"]["brushlabels"] == ["circle"]
     assert (painted & truth).sum() / (painted | truth).sum() > 0.8
     assert undone["data"]["result"] == []
+
+
+def _await_job(tandem: Tandem, job_id: str) -> dict[str, Any]:
+    wait_for(lambda: tandem.get(f"/tandem/predictions/{job_id}")["state"] not in ("queued", "running"), "the job ends")
+    return dict(tandem.get(f"/tandem/predictions/{job_id}"))
 
 
 def _by_picture(learnt: Learnt, control: str) -> Iterator[tuple[Shapes, list[dict[str, Any]]]]:

@@ -40,11 +40,9 @@ _SIDE_PX = 128
 _WIDTHS = (12, 24, 48, 64)
 _NUM_PASSES = 1500
 """Of one simulated prompt through the network, in each stage: less than half a minute on two cores."""
-_NUM_PROMPTS = 300
-"""Simulated for all things together, where that leaves some for each."""
-_MAX_THINGS = 400
-_REFIT_BELOW = 400
-"""Sets with fewer things are learnt once more with all of them."""
+_NUM_PROMPTS = 450
+"""Simulated for all things together; each takes the classical segmenter about a tenth of a second."""
+_MIN_PROMPTS = 60
 _MAX_MEASURED = 16
 _TRUTH_PX = 1024
 """Longer side of the image in which truths are drawn."""
@@ -75,7 +73,9 @@ def fit(
     train = [example for example in usable if example.split is Split.TRAIN]
     held_out = [example for example in usable if example.split is Split.HELD_OUT]
     side_px = 16 * max(2, round((settings.image_px or _SIDE_PX) / 16))
-    lessons = _simulate(train, side_px=side_px, seed=settings.seed, log=report.log)
+    share = min(1.0, settings.time_limit_s / 90) if settings.time_limit_s else 1.0
+    num_prompts = max(_MIN_PROMPTS, round(_NUM_PROMPTS * share))
+    lessons = _simulate(train, side_px=side_px, seed=settings.seed, num_prompts=num_prompts, log=report.log)
     if len(lessons.inputs_NCHW) == 0:
         raise FamilyError("There are no outlines to learn from yet: draw polygons or masks around some things.")
     trainer = _Trainer(settings, device=device, report=report, state=state)
@@ -93,8 +93,10 @@ def fit(
     )
     shipped, everything = trainer.train("evaluating", lessons, start=0.1, until=0.45), lessons
     metrics = _measure(shipped, manifest, state / "measured", held_out, lessons, log=report.log)
-    if metrics["num_things"] and lessons.num_things < _REFIT_BELOW:
-        everything = lessons.join(_simulate(held_out, side_px=side_px, seed=settings.seed, log=report.log))
+    if metrics["num_things"]:
+        num_more = max(_MIN_PROMPTS, num_prompts // 4)
+        more = _simulate(held_out, side_px=side_px, seed=settings.seed, num_prompts=num_more, log=report.log)
+        everything = lessons.join(more)
         shipped = trainer.train("training on all outlines", everything, start=0.55, until=0.95)
     report.progress(Progress("exporting", 0, 1, 0.95))
     _export(shipped, folder, everything)
@@ -135,9 +137,13 @@ def _drawn(regions: Sequence[Region]) -> list[Polygon | Mask]:
     return [region for region in regions if isinstance(region, Polygon | Mask)]
 
 
-def _simulate(examples: Sequence[Example], *, side_px: int, seed: int, log: Callable[[str], None]) -> _Lessons:
-    chosen = _choose(examples, _MAX_THINGS, seed)
-    num_clicks = int(np.clip(_NUM_PROMPTS // max(1, len(chosen)) - 2, 1, 5))
+def _simulate(
+    examples: Sequence[Example], *, side_px: int, seed: int, num_prompts: int, log: Callable[[str], None]
+) -> _Lessons:
+    """Simulate about so many prompts: two boxes for each thing, and one to five clicks."""
+    chosen = _choose(examples, num_prompts // 3, seed)
+    num_chosen = sum(len(regions) for _, regions in chosen)
+    num_clicks = int(np.clip(num_prompts // max(1, num_chosen) - 2, 1, 5))
     classical = ClassicalSegmenter()
     draw = np.random.default_rng((seed, 5))
     inputs: list[Maps] = []

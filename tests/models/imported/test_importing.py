@@ -17,11 +17,11 @@ from models.imported.importing import import_onnx
 from models.labels import Objective
 from models.regions import Box
 
-WEIGHTS = Path(os.environ.get("TANDEM_TEST_WEIGHTS", "absent"))
+WEIGHTS = Path(os.environ.get("TANDEM_TEST_MODELS", "absent"))
 DATA = Path(os.environ.get("TANDEM_TEST_DATA", "absent"))
 real_files = pytest.mark.skipif(
     not (WEIGHTS.is_dir() and DATA.is_dir()),
-    reason="TANDEM_TEST_WEIGHTS and TANDEM_TEST_DATA do not name folders",
+    reason="TANDEM_TEST_MODELS and TANDEM_TEST_DATA do not name folders",
 )
 
 
