@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from statistics import median
 from typing import Any
 
@@ -17,12 +18,14 @@ from backend.ids import new_id
 from backend.projects import LabelSet
 from backend.storage.columns import utc_now
 from backend.storage.database import Database, Record
+from backend.storage.write_behind import WriteBehind
 from models.examples import Split
 from models.labels import LabelSchema, Objective
 from models.regions import Box, Choice, Number, Region, from_json, to_json
 
 HELD_OUT_SHARE = 0.2
 PREDICTIONS_KEPT_FOR = timedelta(days=30)
+_MAX_UNWRITTEN = 256
 
 
 class Task(Record, kw_only=True):
@@ -67,6 +70,9 @@ class Prediction(Record, kw_only=True):
     width_px: Mapped[int]
     height_px: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(default_factory=utc_now)
+
+
+_KEPT = select(Prediction.media, Prediction.regions, Prediction.width_px, Prediction.height_px)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,7 @@ class Tasks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._kept = WriteBehind(self._write_predictions, max_waiting=_MAX_UNWRITTEN)
 
     def known_media(self, project_id: str) -> dict[tuple[str, str], str]:
         """Return the media digests we already have, by (external id, source)."""
@@ -196,20 +203,27 @@ class Tasks:
 
     def find_predictions(self, version_id: str, media: Sequence[str]) -> dict[str, Predicted]:
         """Return what a version found earlier, by media digest."""
-        found: dict[str, Predicted] = {}
+        unwritten = self._kept.find((version_id, digest) for digest in media)
+        found = {digest: predicted for (_, digest), predicted in unwritten.items()}
+        asked = [digest for digest in media if digest not in found]
         with self._database.reading() as session:
-            for start in range(0, len(media), 500):
-                rows = session.scalars(
-                    select(Prediction).where(
-                        Prediction.version_id == version_id, Prediction.media.in_(media[start : start + 500])
-                    )
-                )
-                for row in rows:
-                    found[row.media] = Predicted(from_json(row.regions), row.width_px, row.height_px)
+            for start in range(0, len(asked), 500):
+                digests = asked[start : start + 500]
+                rows = session.execute(_KEPT.where(Prediction.version_id == version_id, Prediction.media.in_(digests)))
+                for digest, regions, width_px, height_px in rows:
+                    found[digest] = Predicted(from_json(regions), width_px, height_px)
         return found
 
     def keep_predictions(self, version_id: str, predicted: Mapping[str, Predicted]) -> None:
-        """Keep what a version found, by media digest."""
+        """Keep what a version found, by media digest; it is found from now on, and written in a moment."""
+        self._kept.put({(version_id, digest): found for digest, found in predicted.items()})
+
+    def flush(self) -> None:
+        """Wait until what was kept is written."""
+        self._kept.flush()
+
+    def _write_predictions(self, predicted: Mapping[tuple[str, str], Predicted]) -> None:
+        now = utc_now()
         rows = [
             {
                 "version_id": version_id,
@@ -217,14 +231,15 @@ class Tasks:
                 "regions": to_json(found.regions),
                 "width_px": found.width_px,
                 "height_px": found.height_px,
-                "created_at": utc_now(),
+                "created_at": now,
             }
-            for digest, found in sorted(predicted.items())
+            for (version_id, digest), found in sorted(predicted.items(), key=itemgetter(0))
         ]
         self._database.insert_new(Prediction, rows)
 
     def forget_predictions(self, version_ids: Iterable[str]) -> None:
         """Drop the kept predictions of versions that are no longer in use."""
+        self._kept.flush()
         with self._database.transaction() as session:
             session.execute(delete(Prediction).where(Prediction.version_id.in_(list(version_ids))))
 

@@ -13,6 +13,7 @@ BENCHMARKS = (
     "coalescing",
     "latency_under_training",
     "click_latency",
+    "training_input",
     "quality_image_classification",
     "click_quality",
     "quality_text",

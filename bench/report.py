@@ -44,6 +44,11 @@ def at_most(what: str, value: float, goal: float, unit: str, *, digits: int = 1)
     return Finding(what, f"{value:.{digits}f} {unit}", f"≤ {goal:g} {unit}", value <= goal)
 
 
+def at_least(what: str, value: float, goal: float, unit: str, *, digits: int = 1) -> Finding:
+    """Return a finding with a lower bound."""
+    return Finding(what, f"{value:.{digits}f} {unit}", f"≥ {goal:g} {unit}", value >= goal)
+
+
 def exactly(what: str, count: int, goal: int, *, of: int | None = None) -> Finding:
     """Return a finding of a number that must be hit."""
     measured = f"{count:,}" if of is None else f"{count:,} of {of:,}"

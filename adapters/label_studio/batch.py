@@ -6,8 +6,11 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from contextvars import copy_context
 from typing import Any
 
 from adapters.label_studio.access import Access
@@ -35,7 +38,11 @@ _SLICE_S = 30.0
 _WINDOW = 128
 """Tasks predicted and written together."""
 _MAX_FAULTS = 50
+_WINDOWS_AT_ONCE = 2
+"""While one is written, or at its end, the next keeps the cores busy."""
 _RETRIES_S = (1, 2, 4, 8, 15)
+_Outcomes = Sequence[EncodedPrediction | TandemError]
+_Predict = Callable[[Sequence[Task]], _Outcomes]
 
 
 class BatchPrediction:
@@ -78,30 +85,34 @@ class BatchPrediction:
         versions = {key: self._services.versions.get(version_id) for key, version_id in job.versions.items()}
         config = parse(mirror.origin.document)
         predictor = TaskPredictor(self._services, self._access)
-        until = time.monotonic() + _SLICE_S
+        ahead = _Ahead(
+            lambda after: client.list_tasks(project_id, conditions, after=after, limit=_WINDOW, with_annotations=False),
+            lambda tasks: predictor.predict_window(mirror, config, versions, tasks, PredictParams()),
+            until=time.monotonic() + _SLICE_S,
+        )
         failures = 0
-        while time.monotonic() < until:
+        while True:
             try:
-                page = _next_page(client, project_id, conditions, job)
                 if job.num_tasks is None:
-                    job.num_tasks = page.total
-                    self._services.prediction_jobs.tell(job)
-                if not page.tasks:
+                    job.num_tasks = ahead.list_after(job.cursor).total
+                with closing(ahead.windows(job.cursor)) as windows:
+                    for tasks, outcomes in windows:
+                        self._services.prediction_jobs.tell(job)  # a cancelled job writes nothing more
+                        open_ids = {task["id"] for task in ahead.list_after(job.cursor).tasks}
+                        self._write(job, client, project_id, tasks, outcomes, open_ids=open_ids)
+                        failures = 0
+                if ahead.is_at_end:
                     self._finish(job, client, project_id)
                     return
-                tasks = [read(Task, sent) for sent in page.tasks]
-                outcomes = predictor.predict_window(mirror, config, versions, tasks, PredictParams())
-                self._services.prediction_jobs.tell(job)  # a cancelled job writes nothing more
-                still = _next_page(client, project_id, conditions, job)
-                self._write(job, client, project_id, tasks, outcomes, open_ids={task["id"] for task in still.tasks})
+                break
             except Unavailable as error:
                 if failures == len(_RETRIES_S):
                     raise
                 log.warning("asked in vain", extra={"reason": error.message, "again_in_s": _RETRIES_S[failures]})
                 time.sleep(_RETRIES_S[failures])
                 failures += 1
-                continue
-            failures = 0
+                if ahead.is_over:
+                    break
         self._services.prediction_jobs.rest(job)
 
     def _write(
@@ -110,7 +121,7 @@ class BatchPrediction:
         client: LabelStudio,
         project_id: int,
         tasks: Sequence[Task],
-        outcomes: Sequence[EncodedPrediction | TandemError],
+        outcomes: _Outcomes,
         *,
         open_ids: set[int],
     ) -> None:
@@ -128,8 +139,7 @@ class BatchPrediction:
         job.num_done += len(tasks) - len(faults)
         job.num_failed += len(faults)
         job.faults = [*job.faults, *faults][:_MAX_FAULTS]
-        assert tasks[-1].id is not None
-        job.cursor = int(tasks[-1].id)
+        job.cursor = _number(tasks[-1])
         self._services.prediction_jobs.tell(job)
 
     def _finish(self, job: PredictionJob, client: LabelStudio, project_id: int) -> None:
@@ -141,10 +151,57 @@ class BatchPrediction:
         self._services.prediction_jobs.end(job)
 
 
-def _next_page(
-    client: LabelStudio, project_id: int, conditions: Sequence[Mapping[str, Any]], job: PredictionJob
-) -> TaskPage:
-    return client.list_tasks(project_id, conditions, after=job.cursor, limit=_WINDOW, with_annotations=False)
+class _Ahead:
+    """Predicts the next windows of tasks while whoever asked for them writes the present one.
+
+    Attributes:
+        list_after: Lists a window: the first tasks with greater ids.
+        is_at_end: Whether the last task was among those of the last call of `windows`.
+    """
+
+    def __init__(self, list_after: Callable[[int], TaskPage], predict: _Predict, *, until: float) -> None:
+        self.list_after = list_after
+        self.is_at_end = False
+        self._predict = predict
+        self._until = until
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self._until
+
+    def windows(self, task_id: int) -> Generator[tuple[list[Task], _Outcomes], None, None]:
+        """Yield the tasks after one, with what was found for them, until the last one or until the time is up.
+
+        However short the time is, there is enough for one window.
+        """
+        self.is_at_end = False
+        begun: deque[tuple[list[Task], Future[_Outcomes]]] = deque()
+        pool = ThreadPoolExecutor(_WINDOWS_AT_ONCE, thread_name_prefix="window")
+
+        def begin(*, at_least: int = 0) -> None:
+            nonlocal task_id
+            while len(begun) < (at_least if self.is_over else _WINDOWS_AT_ONCE) and not self.is_at_end:
+                tasks = [read(Task, sent) for sent in self.list_after(task_id).tasks]
+                self.is_at_end = not tasks
+                if tasks:
+                    task_id = _number(tasks[-1])
+                    begun.append((tasks, pool.submit(copy_context().run, self._predict, tasks)))
+
+        try:
+            begin(at_least=1)
+            while begun:
+                tasks, future = begun.popleft()
+                outcomes = future.result()
+                begin()
+                yield tasks, outcomes
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _number(task: Task) -> int:
+    assert task.id is not None
+    return int(task.id)
 
 
 def _conditions(client: LabelStudio, selection: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from traceback import format_tb
+from typing import TypeVar
 
 from adapters.label_studio import texts
 from adapters.label_studio.access import Access
@@ -28,12 +33,15 @@ from models.regions import Choice, Number, bounding_box
 from models.texts import BadText
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _FETCHERS = 8
 _MODEL_FAILED = "model_failed"
 _FAULTS_OF_ALL = SETUP_FAULTS | {_MODEL_FAILED}
-_WINDOW = 64
+_WINDOW = max(32, 16 * (os.cpu_count() or 1))
 """Tasks fetched and predicted together."""
+_WINDOWS_AT_ONCE = 2
+"""While one is fetched, written or at its end, the other keeps the cores busy."""
 
 
 class TaskPredictor:
@@ -81,10 +89,10 @@ class TaskPredictor:
     ) -> list[EncodedPrediction]:
         """Predict window by window, so that whoever asks for one task does not wait for somebody's ten thousand."""
         predictions: list[EncodedPrediction] = []
-        with self._services.batches.started(mirror.project.id, len(tasks)) as batch:
-            for start in range(0, len(tasks), _WINDOW):
-                window = tasks[start : start + _WINDOW]
-                outcomes = self.predict_window(mirror, config, versions, window, params)
+        windows = [tasks[start : start + _WINDOW] for start in range(0, len(tasks), _WINDOW)]
+        work = [lambda w=window: self.predict_window(mirror, config, versions, w, params) for window in windows]
+        with self._services.batches.started(mirror.project.id, len(tasks)) as batch, closing(overlapped(work)) as done:
+            for outcomes in done:
                 _raise_where_all_failed(outcomes)
                 predictions += (EncodedPrediction() if isinstance(each, TandemError) else each for each in outcomes)
                 if len(predictions) < len(tasks):
@@ -145,7 +153,7 @@ class TaskPredictor:
         found: list[list[Found]] = [[] for _ in tasks]
         faults: list[TandemError | None] = [None for _ in tasks]
         for binding, version in sorted(asked, key=lambda pair: pair[0].is_per_region):
-            fetched = list(self._fetchers.map(lambda task, b=binding: fetch(b, task, media, params), tasks))
+            fetched = list(self._fetchers.map(partial(fetch, binding, media=media, params=params), tasks))
             try:
                 outcomes = self._outcomes(binding, version, fetched, found)
             except Exception as error:
@@ -179,6 +187,19 @@ class TaskPredictor:
             item if isinstance(item, TandemError) else _merged(binding, items, list(islice(predicted, len(items))))
             for item, items in zip(fetched, asked, strict=True)
         ]
+
+
+def overlapped(work: Sequence[Callable[[], T]]) -> Generator[T, None, None]:
+    """Do pieces of work, a few at once, and yield what they return, in order; after an error no new one is begun."""
+    if len(work) < 2:
+        yield from (do() for do in work)
+        return
+    pool = ThreadPoolExecutor(_WINDOWS_AT_ONCE, thread_name_prefix="window")
+    try:
+        for future in [pool.submit(copy_context().run, do) for do in work]:
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _parts(binding: Binding, item: Item, found: Sequence[Found]) -> list[Item]:

@@ -121,9 +121,10 @@ class Inference:
         return [outcomes[item.key] for item in items]
 
     def close(self) -> None:
-        """Finish what is being computed."""
+        """Finish what is being computed, and keep it."""
         self._places.shutdown()
         self._pool.shutdown()
+        self._tasks.flush()
 
     def _predict_chunk(self, predictor: Predictor, version: ModelVersion, items: Sequence[Item]) -> dict[str, Outcome]:
         outcomes: dict[str, Outcome] = {}

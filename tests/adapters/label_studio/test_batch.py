@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,28 @@ def test_each_task_gets_one_prediction_with_the_version_and_a_score(
     assert written(fake_label_studio) == COLOURS
     assert {made["model_version"] for made in fake_label_studio.predictions} == {version.name}
     assert all(0 <= made["score"] <= 1 for made in fake_label_studio.predictions)
+
+
+def test_the_next_tasks_are_asked_for_before_the_present_ones_are_written(
+    services: Services,
+    mirror: Mirror,
+    version: ModelVersion,
+    tasks: list[dict[str, Any]],
+    queue: InlineQueue,
+    fake_label_studio: FakeLabelStudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch, "_WINDOW", 4)
+    services.prediction_jobs.ask(mirror.project.id)
+
+    work(services, queue)
+
+    asked = [
+        json.loads(each.query["query"])["filters"]["items"][0]["value"] if each.path == "/api/tasks/" else each.path
+        for each in fake_label_studio.asked
+    ]
+    assert asked.index(4) < asked.index("/api/projects/7/import/predictions")
+    assert [made["task"] for made in fake_label_studio.predictions] == list(range(1, 11))
 
 
 def test_asking_again_writes_nothing_twice(

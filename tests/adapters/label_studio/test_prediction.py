@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +12,7 @@ import pytest
 from label_studio_results import IMAGE, TEXT, binding, tool, view
 
 from adapters.label_studio.media import Media, MediaFile
-from adapters.label_studio.prediction import fetch
+from adapters.label_studio.prediction import fetch, overlapped
 from adapters.label_studio.wire import PredictParams, Task
 from backend.errors import TandemError
 from backend.inference.service import Item
@@ -70,3 +72,42 @@ def test_a_task_without_anything_to_read_says_so(tmp_path: Path, shown: str, dat
 
     assert isinstance(fault, TandemError)
     assert words in fault.message
+
+
+class TestOverlapped:
+    def test_the_second_piece_is_begun_before_the_first_is_done_and_comes_after_it(self) -> None:
+        second_began = threading.Event()
+
+        def first() -> str:
+            assert second_began.wait(10)
+            return "first"
+
+        def second() -> str:
+            second_began.set()
+            return "second"
+
+        assert list(overlapped([first, second])) == ["first", "second"]
+
+    def test_who_stops_asking_leaves_the_rest_undone(self) -> None:
+        begun: list[int] = []
+        leave = threading.Event()
+
+        def slow() -> None:
+            begun.append(1)
+            assert leave.wait(10)
+
+        with closing(overlapped([lambda: None, *[slow] * 20])) as done:
+            next(done)
+            threading.Timer(0.1, leave.set).start()
+
+        assert len(begun) <= 2
+
+    def test_an_error_of_one_piece_comes_in_its_turn(self) -> None:
+        def fail() -> str:
+            raise ValueError("broken")
+
+        done = overlapped([lambda: "good", fail])
+
+        assert next(done) == "good"
+        with pytest.raises(ValueError, match="broken"):
+            next(done)
