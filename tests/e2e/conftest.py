@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from e2e.browser import FLAGS, HEIGHT_PX, WIDTH_PX
 from e2e.pictures import Picture, label_config, labels_of, trash
-from e2e.servers import LabelStudio, Project, Tandem, run_label_studio, run_tandem
+from e2e.servers import LabelStudio, Project, Tandem, needs, run_label_studio, run_tandem
+from selenium import webdriver
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,18 @@ def trash_project(strict_label_studio: LabelStudio, tmp_path_factory: pytest.Tem
         tandem.await_completed(run["id"])
         project.retrieve_predictions(others)
         yield Trained(project, tandem, others, untrained, project.connection()["model_version"])
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A headless Chromium with a profile of its own."""
+    needs("chromium", "chromedriver")
+    options = webdriver.ChromeOptions()
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.binary_location = shutil.which("chromium") or ""
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    screen = {"width": WIDTH_PX, "height": HEIGHT_PX, "deviceScaleFactor": 1, "mobile": False}
+    chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    yield chrome
+    chrome.quit()
