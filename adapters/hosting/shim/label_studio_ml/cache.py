@@ -7,6 +7,7 @@ there, nothing is kept in memory: what another process has written is seen at on
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -61,12 +62,28 @@ class SqliteCache:
     def _prepare(self) -> None:
         Path(self.path).mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self.db_name, timeout=_BUSY_S)) as connection, connection:
-            connection.execute("PRAGMA journal_mode=WAL")  # readers never wait for a writer
+            _use_wal(connection)
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS cache (project_id TEXT NOT NULL, key TEXT NOT NULL, "
                 "value TEXT NOT NULL, PRIMARY KEY (project_id, key))"
             )
         self._is_prepared = True
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Let readers never wait for a writer.
+
+    NOTE: Of several processes that do this to a new file at once, SQLite refuses some without waiting.
+    """
+    until = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def create_cache(cache_type: str, path: str, **kwargs: str) -> SqliteCache:

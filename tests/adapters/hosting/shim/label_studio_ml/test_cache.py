@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -49,3 +51,18 @@ def test_nothing_is_made_before_it_is_used(tmp_path: Path) -> None:
     assert not (tmp_path / "later").exists()
     with pytest.raises(ValueError, match="redis"):
         create_cache("redis", str(tmp_path))
+
+
+def test_processes_that_begin_at_the_same_moment_all_get_a_store(tmp_path: Path) -> None:
+    """C-130: a new file is prepared by whoever comes first, and nobody is refused meanwhile."""
+    for number in range(40):
+        barrier = Barrier(6)
+
+        def begin(key: int, folder: Path = tmp_path / str(number), barrier: Barrier = barrier) -> None:
+            store = SqliteCache(folder)
+            barrier.wait()
+            store["1", str(key)] = "x"
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(begin, range(6)))
+        assert len(SqliteCache(tmp_path / str(number)).values_of("0")) == 1
