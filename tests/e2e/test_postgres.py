@@ -219,7 +219,11 @@ def test_clocks_that_tick_at_once_start_a_run_once(services: Services, mirror: M
     for _ in range(NUM_ROUNDS):
         [run] = services.training.wish(mirror.project.id, reason="test")
         at_once(lambda _: services.training.advance())
-        assert services.training.get(run.id).attempt == 1
+        # A clock that looks between another one's row and its message to the queue delivers once more: harmless,
+        # because only the newest delivery can be claimed.
+        num_deliveries = services.training.get(run.id).attempt
+        claimed = [is_claimed(services, run.id, attempt) for attempt in range(1, num_deliveries + 1)]
+        assert claimed == [False] * (num_deliveries - 1) + [True]
         services.training.cancel(run.id)
 
 
@@ -228,6 +232,14 @@ def test_events_at_once_are_all_counted(services: Services, mirror: Mirror) -> N
 
     assert services.inbox.num_waiting(mirror.project.id) == NUM_AT_ONCE
     services.inbox.coalesce()
+
+
+def is_claimed(services: Services, run_id: str, attempt: int) -> bool:
+    try:
+        services.training.claim(run_id, attempt, state=RunState.RUNNING)
+    except RunLost:
+        return False
+    return True
 
 
 def at_once(function: Callable[[int], Any], number: int = NUM_AT_ONCE) -> Sequence[Any]:
