@@ -95,6 +95,7 @@ class BatchPrediction:
             try:
                 if job.num_tasks is None:
                     job.num_tasks = ahead.list_after(job.cursor).total
+                    self._services.prediction_jobs.tell(job)
                 with closing(ahead.windows(job.cursor)) as windows:
                     for tasks, outcomes in windows:
                         self._services.prediction_jobs.tell(job)  # a cancelled job writes nothing more

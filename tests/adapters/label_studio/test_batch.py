@@ -127,11 +127,13 @@ def test_asking_again_writes_nothing_twice(
     queue: InlineQueue,
     fake_label_studio: FakeLabelStudio,
 ) -> None:
+    jobs = []
     for _ in range(2):
-        services.prediction_jobs.ask(mirror.project.id)
+        jobs.append(services.prediction_jobs.ask(mirror.project.id))
         work(services, queue)
 
     assert len(fake_label_studio.predictions) == 10
+    assert [services.prediction_jobs.get(job.id).num_tasks for job in jobs] == [10, 0]
 
 
 def test_only_tasks_without_annotations_may_be_asked_for(
