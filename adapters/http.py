@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 from base64 import b64decode
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, NoReturn
 
-from flask import Request, Response
-from werkzeug.exceptions import RequestEntityTooLarge
+from flask import Flask, Request, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from backend.errors import Conflict, Denied, Invalid, LimitExceeded, NotFound, TandemError, Unavailable
+
+log = logging.getLogger(__name__)
 
 _REASON_LENGTH = 180
 _GATEWAY_CODES = frozenset({"label_studio_token", "label_studio_unreachable"})
@@ -75,6 +78,38 @@ def error_answer(error: TandemError) -> Response:
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
     return response
+
+
+def word_errors(app: Flask, *, when_crashed: Callable[[str], object] = lambda _: None) -> None:
+    """Let an application word its errors so, and log them; nobody sees a traceback.
+
+    Args:
+        app: The application.
+        when_crashed: Called with the route of a request that ended with an error that nobody expected.
+    """
+
+    @app.errorhandler(TandemError)
+    def expected(error: TandemError) -> Response:
+        response = error_answer(error)
+        log.warning(
+            "request refused", extra={"status": response.status_code, "code": error.code, "reason": error.message}
+        )
+        return response
+
+    @app.errorhandler(HTTPException)
+    def of_http(error: HTTPException) -> Response:
+        response = plain_error(error.code or 500, error.description or error.name)
+        for name, value in error.get_headers():
+            if name.lower() == "allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        route = request.url_rule.endpoint if request.url_rule else "unknown"
+        when_crashed(route)
+        log.exception("request crashed", extra={"route": route})
+        return plain_error(500, f"an internal error ({type(error).__name__}); the log says more under this request id")
 
 
 def plain_error(status: int, detail: str) -> Response:

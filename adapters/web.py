@@ -8,13 +8,11 @@ import time
 from collections.abc import Callable
 
 from flask import Blueprint, Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
 
 from adapters.console import routes as console
-from adapters.http import BasicAuth, error_answer, plain_error, storable
+from adapters.http import BasicAuth, storable, word_errors
 from adapters.label_studio import contract as label_studio
 from backend import logs
-from backend.errors import TandemError
 from backend.ids import new_id
 from backend.metrics import ERRORS, REQUEST_SECONDS, REQUESTS
 from backend.services import Services
@@ -46,7 +44,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     for api in APIS:
         app.register_blueprint(api(services, auth))
     _observe(app)
-    _word_errors(app)
+    word_errors(app, when_crashed=lambda route: ERRORS.labels(route).inc())
     return app
 
 
@@ -79,28 +77,3 @@ def _observe(app: Flask) -> None:
     def forget(_: BaseException | None) -> None:
         if "log_context" in g:
             g.log_context.__exit__(None, None, None)
-
-
-def _word_errors(app: Flask) -> None:
-    @app.errorhandler(TandemError)
-    def expected(error: TandemError) -> Response:
-        response = error_answer(error)
-        log.warning(
-            "request refused", extra={"status": response.status_code, "code": error.code, "reason": error.message}
-        )
-        return response
-
-    @app.errorhandler(HTTPException)
-    def of_http(error: HTTPException) -> Response:
-        response = plain_error(error.code or 500, error.description or error.name)
-        for name, value in error.get_headers():
-            if name.lower() == "allow":
-                response.headers[name] = value
-        return response
-
-    @app.errorhandler(Exception)
-    def unexpected(error: Exception) -> Response:
-        route = request.url_rule.endpoint if request.url_rule else "unknown"
-        ERRORS.labels(route).inc()
-        log.exception("request crashed", extra={"route": route})
-        return plain_error(500, f"an internal error ({type(error).__name__}); the log says more under this request id")

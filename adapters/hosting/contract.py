@@ -9,17 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
 
 from adapters.hosting.host import Answer, Host
 from adapters.hosting.process import ModelFailed
-from adapters.http import BasicAuth, answer, challenge, error_answer, plain_error, read_json, unauthorized
+from adapters.http import BasicAuth, answer, challenge, plain_error, read_json, unauthorized, word_errors
 from adapters.label_studio import webhook_event, wire
 from adapters.label_studio.label_config import parse
 from adapters.label_studio.results.check import check
 from adapters.label_studio.webhook_auth import Trust, WebhookDoor
 from adapters.label_studio.webhook_event import EventKind, WebhookEvent
-from backend.errors import Denied, Invalid, TandemError, Unavailable
+from backend.errors import Denied, Invalid, Unavailable
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ def create_app(settings: Settings, host: Host) -> Flask:
         if values:
             values.pop("prefix", None)
 
-    _word_errors(app)
+    word_errors(app)
     return app
 
 
@@ -224,26 +223,3 @@ def _check(document: str, said: Answer) -> list[str]:
                     "Label Studio will ask for it again and again"
                 )
     return list(dict.fromkeys(reasons))
-
-
-def _word_errors(app: Flask) -> None:
-    @app.errorhandler(TandemError)
-    def expected(error: TandemError) -> Response:
-        response = error_answer(error)
-        log.warning(
-            "request refused", extra={"status": response.status_code, "code": error.code, "reason": error.message}
-        )
-        return response
-
-    @app.errorhandler(HTTPException)
-    def of_http(error: HTTPException) -> Response:
-        response = plain_error(error.code or 500, error.description or error.name)
-        for name, value in error.get_headers():
-            if name.lower() == "allow":
-                response.headers[name] = value
-        return response
-
-    @app.errorhandler(Exception)
-    def unexpected(error: Exception) -> Response:
-        log.exception("request crashed", extra={"path": request.path})
-        return plain_error(500, f"an internal error ({type(error).__name__}); the log says more")

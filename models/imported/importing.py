@@ -94,7 +94,7 @@ def import_onnx(
 def _open(file: Path) -> Session:
     try:
         session = Session(file, device="cpu")
-    except Exception as error:
+    except Exception as error:  # ONNX Runtime raises many kinds, all of which say: not loadable
         raise FamilyError(f"{file.name} cannot be loaded by ONNX Runtime ({type(error).__name__}).") from error
     shape = session.inputs[0].shape if session.inputs else ()
     if len(session.inputs) != 1 or len(shape) not in (3, 4) or shape[-3] not in (3, None):
@@ -126,7 +126,7 @@ def _probe(session: Session, preparation: Preparation) -> list[Array]:
     pixels, _ = preparation.prepare(Image(grey, 64, 64))
     try:
         return session.run({session.inputs[0].name: pixels})
-    except Exception as error:
+    except Exception as error:  # likewise, for a model that cannot be computed
         raise FamilyError(
             f"The model does not run on an image of {preparation.width_px} × {preparation.height_px} pixels "
             f"({type(error).__name__})."
