@@ -83,14 +83,18 @@ def main() -> None:
 
 def describe(metrics: dict[str, Any]) -> str:
     """Return the figures that matter on one line."""
-    names = ("mean_iou", "mean_iou_with_background", "mean_dice", "map_50", "map_50_95")
+    names = ("mean_iou", "mean_iou_per_image", "mean_iou_with_background", "mean_dice", "map_50", "map_50_95")
     return ", ".join(f"{name} {metrics[name]:.3f}" for name in names if name in metrics)
 
 
 def measure(
     family: str, train: Sequence[Example], test: Sequence[Example], *, weights: Path | None = None
 ) -> tuple[dict[str, Any], float, float]:
-    """Return the figures on the test part, seconds to fit, and milliseconds to predict one decoded image."""
+    """Return the figures on the test part, seconds to fit, and milliseconds to predict one decoded image.
+
+    Besides those of `models.metrics.segmentation` there is `mean_iou_per_image`: the mean of what each test image comes
+    to by itself. An image with little in it then weighs as much as one with a lot.
+    """
     train, test = (only(Mask if family == "semantic_segmentation" else Polygon, part) for part in (train, test))
     names = sorted({region.label for example in (*train, *test) for region in example.regions})
     schema = LabelSchema(FAMILIES[family], tuple(map(Label, names)))
@@ -106,7 +110,9 @@ def measure(
     image_ms = (time.perf_counter() - start) / len(test) * 1000
     truths = {example.key: example.regions for example in test}
     predictions = {example.key: answer for example, answer in zip(test, answers, strict=True)}
-    return dict(evaluate(schema, truths, predictions).metrics), fit_s, image_ms
+    figures = dict(evaluate(schema, truths, predictions).metrics)
+    alone = [evaluate(schema, {key: truths[key]}, {key: predictions[key]}).metrics["mean_iou"] for key in truths]
+    return figures | {"mean_iou_per_image": float(np.mean(alone))}, fit_s, image_ms
 
 
 def only(kind: type[Region], examples: Sequence[Example]) -> list[Example]:
@@ -155,7 +161,12 @@ def nuts(folder: Path) -> Iterator[DataSet]:
 
 
 def nuclei(folder: Path) -> Iterator[DataSet]:
-    """Read microscope images of cell nuclei, about 256 by 256 pixels, with a number for each nucleus."""
+    """Read microscope images of cell nuclei, about 256 by 256 pixels, with a number for each nucleus.
+
+    The reference is most likely a mean over images without the background: forests of 50 trees on grey values and
+    their blurs and derivatives at three to five scales came to 0.859 to 0.864 so, to 0.911 to 0.914 with the
+    background, and to 0.879 to 0.881 over all images together.
+    """
     if not folder.is_dir():
         print(f"seg_nuclei: skipped, {folder} is absent")
         return

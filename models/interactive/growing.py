@@ -11,7 +11,7 @@ Detection and Hierarchical Image Segmentation", 2011 (the strength of an outline
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -41,6 +41,8 @@ _MISSED = 0.93
 """What a region counts less for each point that it gets wrong."""
 _NEARER = 0.85
 """Share of its distance at which a later point starts."""
+_STEADINESS = 0.2
+"""How much it counts against a region that later points would change the size of the thing."""
 _ROUNDNESS = 0.4
 """How much a ragged outline counts against a region."""
 
@@ -60,6 +62,12 @@ class Grown:
     strength: float
 
     @property
+    def area(self) -> float:
+        """Of the region, as a share of the image."""
+        extent = (self.view.right - self.view.left) * (self.view.bottom - self.view.top)
+        return float(self.inside_HW.mean()) * extent
+
+    @property
     def bounds(self) -> Bounds:
         """Of the region; where that is empty, of the middle of the window."""
         left, top, right, bottom = window.bounds_within(self.inside_HW) or (0.45, 0.45, 0.55, 0.55)
@@ -77,7 +85,8 @@ def grow(pixels_HW3: npt.NDArray[np.uint8], prompts: Prompts, strokes_HW: Inside
 
     The first point says what is meant. Later ones may lie next to an outline that was nearly right, and what grows
     from there runs out over the background: so they only bring nearer what the first one reaches late, and what grows
-    from the first one alone counts too, less for each of the others that it gets wrong.
+    from the first one alone counts too, less for each of the others that it gets wrong. And they mend the answer to
+    the first one: regions of another size than that count less.
 
     Args:
         pixels_HW3: The image.
@@ -106,9 +115,23 @@ def grow(pixels_HW3: npt.NDArray[np.uint8], prompts: Prompts, strokes_HW: Inside
     # A point that is not in the thing bounds what grows; but where it lies on the outline, it need not.
     limits = [within_SHW] if theirs_SHW is None else [within_SHW, within_SHW & (ours_SHW < theirs_SHW)]
     candidates = [
-        _best_region(*seen) for may_SHW in limits for seen in zip(views, lab_SHW3, ours_SHW, may_SHW, strict=True)
+        [_best_region(*seen) for seen in zip(views, lab_SHW3, ours_SHW, may_SHW, strict=True)] for may_SHW in limits
     ]
-    return max(candidates, key=lambda candidate: candidate.strength * _MISSED ** _num_missed(candidate, prompts))
+    alone = [grown for found in candidates for grown in found[:num_alone]]
+    first_answer = _best(alone, replace(prompts, inside=first))
+    return _best([grown for found in candidates for grown in found], prompts, mended=first_answer)
+
+
+def _best(candidates: Sequence[Grown], prompts: Prompts, mended: Grown | None = None) -> Grown:
+    """Return the best region; if one is to be mended, others count less the more their areas differ from its area."""
+
+    def worth(grown: Grown) -> float:
+        likeness = 1.0
+        if mended is not None and mended.area:
+            likeness = min(grown.area, mended.area) / max(grown.area, mended.area)
+        return float(grown.strength * _MISSED ** _num_missed(grown, prompts) * likeness**_STEADINESS)
+
+    return max(candidates, key=worth)
 
 
 def _starts(seeds: Sequence[Inside]) -> Distances:

@@ -43,6 +43,20 @@ def test_a_region_has_the_size_of_the_thing(side_px: int) -> None:
     assert (top * 400, bottom * 400) == pytest.approx((150, 150 + side_px), abs=0.1 * side_px + 2)
 
 
+def test_a_later_point_beside_the_outline_mends_the_region_and_does_not_exchange_it_for_the_background() -> None:
+    pixels = np.full((300, 400, 3), 60, np.uint8)
+    pixels[:, 200:] = 90
+    rows, columns = np.indices((300, 400))
+    pixels[np.hypot(columns - 100, rows - 150) < 20] = 30
+    noise = np.random.default_rng(0).normal(0, 3, pixels.shape)
+    noisy = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    first, beside = (100 / 400, 150 / 300), (126 / 400, 150 / 300)
+
+    grown = grow(noisy, Prompts(inside=(first, beside)), None)
+
+    assert grown.area == pytest.approx(np.pi * 20**2 / (300 * 400), rel=0.5)
+
+
 def test_an_outline_along_an_edge_is_stronger_than_one_across_it() -> None:
     pixels = np.full((40, 40, 3), 60, np.uint8)
     pixels[10:30, 10:30] = 180
