@@ -89,7 +89,7 @@ class Connections:
         return derive(
             Facts(
                 is_reachable=origin.seen_at is not None,
-                is_training=any(not RunState(run.state).is_final for run in runs),
+                is_training=any(RunState(run.state).is_open for run in runs),
                 is_predicting=bool(self._batches.in_progress(origin.project_id))
                 or any(not JobState(job.state).is_final for job in self._jobs.of_project(origin.project_id, 1)),
                 error=origin.error or run_error,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class TandemError(Exception):
     """A failure that a caller can understand.
@@ -9,14 +12,16 @@ class TandemError(Exception):
     Args:
         message: One sentence for people: what was expected, what came, what to do. No secrets.
         code: Stable, for programs; snake_case.
+        details: More for programs; JSON.
     """
 
     default_code = "error"
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str | None = None, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
+        self.details = dict(details or {})
 
 
 class Invalid(TandemError):
@@ -48,8 +53,15 @@ class LimitExceeded(TandemError):
 
     default_code = "limit_exceeded"
 
-    def __init__(self, message: str, *, code: str | None = None, retry_after_s: int | None = None) -> None:
-        super().__init__(message, code=code)
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message, code=code, details=details)
         self.retry_after_s = retry_after_s
 
 
@@ -58,6 +70,13 @@ class Unavailable(TandemError):
 
     default_code = "unavailable"
 
-    def __init__(self, message: str, *, code: str | None = None, retry_after_s: int | None = None) -> None:
-        super().__init__(message, code=code)
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message, code=code, details=details)
         self.retry_after_s = retry_after_s

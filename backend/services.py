@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from backend.access import Access
+from backend.accounts import Accounts
+from backend.allowances import Allowances
+from backend.annotations import Annotations
+from backend.answers import Answers
+from backend.batch_work import BatchWork
 from backend.connections import Connections
+from backend.downloads import Downloads
+from backend.erasure import Erasure
+from backend.idempotency import Idempotency
+from backend.images import Images
 from backend.inbox import Inbox
 from backend.inference.batch import Batches
 from backend.inference.engine import Engine
@@ -13,16 +23,26 @@ from backend.inference.interactive import Interactive
 from backend.inference.job import PredictionJobs
 from backend.inference.segmenters import Segmenters
 from backend.inference.service import Inference
+from backend.label_sets import LabelSets
+from backend.mirrors import Mirrors
+from backend.ml_backends import MLBackends
+from backend.portfolio import Portfolio
+from backend.predictions import Predictions
 from backend.projects import Projects
 from backend.queue import Queue, RedisQueue
+from backend.rate_limit import RateLimit
+from backend.removal import Removal
+from backend.runs import Runs
 from backend.secrets import Vault
 from backend.settings import Settings
+from backend.splits import Splits
 from backend.storage.blobs import BlobStore
 from backend.storage.database import Database
 from backend.tasks import Tasks
 from backend.training.execution import Execution
 from backend.training.service import Training
 from backend.versions import ModelVersion, Versions
+from backend.workspaces import Workspaces
 from models.catalog import add_folder, predictor_loader
 from models.family import Predictor
 
@@ -35,19 +55,37 @@ class Services:
     database: Database
     blobs: BlobStore
     queue: Queue
+    accounts: Accounts
+    workspaces: Workspaces
+    access: Access
+    allowances: Allowances
+    rate_limit: RateLimit
+    idempotency: Idempotency
     projects: Projects
+    portfolio: Portfolio
+    label_sets: LabelSets
+    images: Images
+    splits: Splits
     tasks: Tasks
+    annotations: Annotations
     versions: Versions
     training: Training
     execution: Execution
+    runs: Runs
+    downloads: Downloads
+    removal: Removal
     inbox: Inbox
     prediction_jobs: PredictionJobs
+    predictions: Predictions
+    batch_work: BatchWork
     batches: Batches
     engine: Engine
     inference: Inference
     interactive: Interactive
     segmenters: Segmenters
     connections: Connections
+    ml_backends: MLBackends
+    mirrors: Mirrors
 
     @classmethod
     def build(cls, settings: Settings, *, queue: Queue | None = None) -> Self:
@@ -61,10 +99,18 @@ class Services:
         database = Database(settings.database, pool_size=settings.web_threads)
         queue = queue or RedisQueue(settings.redis)
         blobs = BlobStore(settings.home / "blobs")
-        projects = Projects(database, Vault(settings.home / "secret.key"))
+        vault = Vault(settings.home / "secret.key")
+        accounts = Accounts(database, settings)
+        projects = Projects(database, vault)
         tasks = Tasks(database)
         versions = Versions(database, blobs, settings.home / "checkpoints")
-        training = Training(database, queue, projects, settings)
+        allowances = Allowances(database, settings)
+        training = Training(database, queue, projects, allowances, settings)
+        access = Access(database, accounts)
+        downloads = Downloads(versions, settings.home / "downloads")
+        removal = Removal(database, tasks, versions, downloads, blobs, settings)
+        erasure = Erasure(database, tasks, versions, downloads, blobs, settings)
+        splits = Splits(database, access)
         batches = Batches(database)
         prediction_jobs = PredictionJobs(database, queue, projects, versions, settings)
 
@@ -72,27 +118,53 @@ class Services:
             return predictor_loader(version.family)(versions.checkpoint(version), settings.device_name)
 
         engine = Engine(load, capacity_bytes=settings.engine_bytes)
+        inference = Inference(engine, tasks, settings)
+        annotations = Annotations(database, access, blobs)
+        runs = Runs(database, queue, access, allowances, training, tasks, versions, downloads, removal)
+        answers = Answers(inference, blobs)
+        batch_work = BatchWork(
+            database, blobs, projects, tasks, versions, annotations, prediction_jobs, answers, settings
+        )
         return cls(
             settings=settings,
             database=database,
             blobs=blobs,
             queue=queue,
+            accounts=accounts,
+            workspaces=Workspaces(database, accounts, settings),
+            access=access,
+            allowances=allowances,
+            rate_limit=RateLimit(settings.redis),
+            idempotency=Idempotency(database),
             projects=projects,
+            portfolio=Portfolio(database, accounts, access, splits, erasure),
+            label_sets=LabelSets(database, access, versions, erasure),
+            images=Images(database, access, erasure, blobs, vault, settings),
+            splits=splits,
             tasks=tasks,
+            annotations=annotations,
             versions=versions,
             training=training,
             execution=Execution(database, training, versions, projects, blobs, settings),
+            runs=runs,
+            downloads=downloads,
+            removal=removal,
             inbox=Inbox(database, training, settings),
             prediction_jobs=prediction_jobs,
+            predictions=Predictions(database, blobs, access, runs, prediction_jobs, inference, answers, batch_work),
+            batch_work=batch_work,
             batches=batches,
             engine=engine,
-            inference=Inference(engine, tasks, settings),
+            inference=inference,
             interactive=Interactive(settings),
             segmenters=Segmenters(engine, settings),
             connections=Connections(projects, training, batches, prediction_jobs),
+            ml_backends=MLBackends(database, access, vault),
+            mirrors=Mirrors(database, queue, access, settings),
         )
 
     def close(self) -> None:
         """Let go of threads and connections."""
         self.inference.close()
+        self.accounts.flush()
         self.database.close()

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
 
     host: str = "0.0.0.0"  # noqa: S104 - Label Studio often runs in a container and must reach us
     port: int = Field(9090, validation_alias=AliasChoices("port", "PORT"), ge=0, le=65535)
+    rest_port: int | None = Field(None, validation_alias=AliasChoices("rest_port", "REST_PORT"), ge=1, le=65535)
+    """A second port with the same answers."""
     web_workers: int = Field(0, ge=0)
     """Web processes; 0: one per core, at most 4."""
     web_threads: int = Field(24, ge=4)
@@ -109,6 +111,17 @@ class Settings(BaseSettings):
     lost_after_s: float = 10.0
     """Work that has been silent for this long has lost its process and is taken up again."""
     run_timeout_s: float = 24 * 3600.0
+
+    base_url: str = ""
+    """Where people and agents reach this server, without a slash at the end; "": as each request says."""
+    cors_origins: str = ""
+    """Web pages that may call the agents' APIs: origins, separated by commas."""
+    token_minutes: int = Field(60, gt=0)
+    """Minutes of a trainer that one token pays for."""
+    token_allowance: int | None = Field(None, ge=0)
+    """Tokens a month of a new workspace; None: as many as wanted."""
+    block_local_ip: bool = Field(False, validation_alias=AliasChoices("block_local_ip", "ML_BLOCK_LOCAL_IP"))
+    """Whether registered ML backends must not have private addresses."""
 
     log_format: LogFormat = LogFormat.AUTO
     log_level: str = "INFO"

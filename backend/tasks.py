@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from operator import itemgetter
-from statistics import median
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint, delete, select
+from sqlalchemy import ColumnElement, ForeignKey, Index, UniqueConstraint, bindparam, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from backend.agreement import TEST, agree_on_parts, draw, hold_out
+from backend.errors import Invalid
 from backend.ids import new_id
 from backend.projects import LabelSet
 from backend.storage.columns import utc_now
-from backend.storage.database import Database, Record
+from backend.storage.database import Database, Record, next_number
 from backend.storage.write_behind import WriteBehind
 from models.examples import Split
-from models.labels import LabelSchema, Objective
-from models.regions import Box, Choice, Number, Region, from_json, to_json
+from models.labels import LabelSchema
+from models.regions import Box, Region, from_json, to_json
 
-HELD_OUT_SHARE = 0.2
 PREDICTIONS_KEPT_FOR = timedelta(days=30)
 _MAX_UNWRITTEN = 256
 
@@ -32,23 +32,60 @@ class Task(Record, kw_only=True):
     """One item to label.
 
     Attributes:
+        number: The same task for those who count: unique, and never used again.
         external_id: Its name in the project's origin.
         media: By field of its data: where that came from, as the origin names it, and its SHA-256 in the blob store,
             None as long as it could not be had.
-        split: What it may be used for, once it was labelled; it never changes, so versions stay comparable.
+        split: What it may be used for, once it was labelled; it never changes, so versions stay comparable, unless a
+            person says otherwise.
+        content: SHA-256 of the file that was uploaded here; None where the origin holds it.
+        mime_type, width_px, height_px, num_bytes: Of that file; the size is that of the upright image.
     """
 
     __tablename__ = "tasks"
-    __table_args__ = (UniqueConstraint("project_id", "external_id"),)
+    __table_args__ = (
+        UniqueConstraint("project_id", "external_id"),
+        Index("one_task_per_upload", "project_id", "content", unique=True),
+        Index("tasks_by_project", "project_id", "id"),
+    )
     id: Mapped[str] = mapped_column(primary_key=True, default_factory=new_id)
+    number: Mapped[int] = mapped_column(unique=True, index=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     external_id: Mapped[str]
     media: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
     split: Mapped[str | None] = mapped_column(default=None)
+    filename: Mapped[str] = mapped_column(default="")
+    content: Mapped[str | None] = mapped_column(default=None)
+    mime_type: Mapped[str] = mapped_column(default="")
+    width_px: Mapped[int | None] = mapped_column(default=None)
+    height_px: Mapped[int | None] = mapped_column(default=None)
+    num_bytes: Mapped[int | None] = mapped_column(default=None)
+    created_at: Mapped[datetime] = mapped_column(default_factory=utc_now)
+
+    def digest(self, field: str) -> str | None:
+        """Return the SHA-256 of what a field holds, if that is here; what was uploaded is what any field holds."""
+        return self.content or self.media.get(field, {}).get("sha256")
+
+
+class Source(StrEnum):
+    """Where an annotation comes from."""
+
+    HUMAN = "human"
+    IMPORT = "import"
+    AGENT = "agent"
+    MODEL = "model"
+
+
+SAID_HERE = "here"
+"""`external_id` of the one annotation of a task and label set that was given to us and not to the origin."""
 
 
 class Annotation(Record, kw_only=True):
-    """What one person said about a task, for one label set."""
+    """What one person said about a task, for one label set.
+
+    Attributes:
+        external_id: Its name in the origin, or `SAID_HERE`.
+    """
 
     __tablename__ = "annotations"
     __table_args__ = (UniqueConstraint("task_id", "label_set_id", "external_id"),)
@@ -58,6 +95,9 @@ class Annotation(Record, kw_only=True):
     external_id: Mapped[str]
     regions: Mapped[list[Any]]
     updated_at: Mapped[datetime]
+    source: Mapped[str] = mapped_column(default=Source.HUMAN.value)
+    created_by: Mapped[str | None] = mapped_column(default=None)
+    created_at: Mapped[datetime] = mapped_column(default_factory=utc_now)
 
 
 class Prediction(Record, kw_only=True):
@@ -72,7 +112,9 @@ class Prediction(Record, kw_only=True):
     created_at: Mapped[datetime] = mapped_column(default_factory=utc_now)
 
 
-_KEPT = select(Prediction.media, Prediction.regions, Prediction.width_px, Prediction.height_px)
+_KEPT = select(Prediction.media, Prediction.regions, Prediction.width_px, Prediction.height_px).where(
+    Prediction.version_id == bindparam("version_id"), Prediction.media.in_(bindparam("media", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +167,41 @@ class LabelledItem:
     part: Box | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LabelCounts:
+    """How much there is to learn from and to measure on.
+
+    Attributes:
+        num_train, num_held_out, num_test: Labelled tasks by split.
+        num_regions: What people said about those that are not for tests.
+    """
+
+    num_train: int
+    num_held_out: int
+    num_test: int
+    num_regions: int
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether anything can be learnt, and measured: see `require_enough`."""
+        return min(self.num_train, self.num_held_out, self.num_regions) > 0
+
+    def require_enough(self) -> None:
+        """Make sure that a training makes sense.
+
+        Raises:
+            Invalid: Nothing is labelled in train or in val, or nothing was found in any of it.
+        """
+        if not self.is_enough:
+            found = {"train": self.num_train, "val": self.num_held_out, "annotations": self.num_regions}
+            raise Invalid(
+                "Training needs a labelled image in train and one in val, and an annotation in one of them; "
+                f"there are {self.num_train} and {self.num_held_out} with {self.num_regions}. Label more images.",
+                code="labels_insufficient",
+                details={"needed": {"train": 1, "val": 1, "annotations": 1}, "found": found},
+            )
+
+
 class Tasks:
     """Keeps tasks and annotations, and makes labelled items of them."""
 
@@ -143,18 +220,26 @@ class Tasks:
                 if kept["sha256"]
             }
 
-    def replace(self, project_id: str, given: Iterable[GivenTask]) -> None:
-        """Make the project's annotations exactly the given ones. Tasks that are not given lose theirs."""
+    def replace(self, project_id: str, given: Iterable[GivenTask], *, spared: Collection[str] = ()) -> None:
+        """Make the annotations that the origin has exactly the given ones. Tasks that are not given lose theirs.
+
+        Args:
+            project_id: Of which project.
+            given: The origin's tasks.
+            spared: Names of tasks in the origin that keep theirs all the same.
+        """
         with self._database.transaction() as session:
             rows = {row.external_id: row for row in session.scalars(select(Task).filter_by(project_id=project_id))}
-            session.execute(
-                delete(Annotation).where(Annotation.task_id.in_(select(Task.id).filter_by(project_id=project_id)))
-            )
+            told = select(Task.id).where(Task.project_id == project_id, Task.external_id.not_in(spared))
+            theirs = (Annotation.task_id.in_(told), Annotation.external_id != SAID_HERE)
+            before = _written_here(session, *theirs)
+            session.execute(delete(Annotation).where(*theirs))
             said: list[tuple[Task, GivenTask]] = []
             for item in given:
                 task = rows.get(item.external_id)
                 if task is None:
-                    task = Task(project_id=project_id, external_id=item.external_id)
+                    number = next_number(session, "task")
+                    task = Task(number=number, project_id=project_id, external_id=item.external_id)
                     rows[item.external_id] = task
                     session.add(task)
                 task.media = {
@@ -169,37 +254,61 @@ class Tasks:
                     external_id=annotation.external_id,
                     regions=to_json(regions),
                     updated_at=annotation.updated_at,
+                    **before.get((task.id, label_set_id, annotation.external_id), {}),
                 )
                 for task, item in said
                 for annotation in item.annotations
                 for label_set_id, regions in annotation.regions.items()
             )
 
-    def labelled_items(self, label_set: LabelSet) -> list[LabelledItem]:
+    def labelled_items(
+        self, label_set: LabelSet, *, ratios: Mapping[str, float] | None = None, seed: int = 0
+    ) -> list[LabelledItem]:
         """Return what people said about each task, in agreement, in the order of the tasks' names.
 
-        Where they spoke about parts of it, each part is an item.
+        Where they spoke about parts of it, each part is an item. Tasks without media or set aside for tests, and
+        answers with labels that the schema no longer has, are left out.
 
-        Tasks that were never labelled before get their split here, for good: about a fifth of each label is held out.
-        Tasks without media, and answers with labels that the schema no longer has, are left out.
+        Args:
+            label_set: For which they spoke.
+            ratios: How tasks without a split are shared out, see `agreement.draw`; nobody remembers. None or empty:
+                they get their split here, for good, and about a fifth of each label is held out.
+            seed: Of that draw.
         """
         with self._database.transaction() as session:
-            said = self._said(session, label_set.id, label_set.schema)
-            answers = [
-                (task, part, regions)
-                for task, opinions in said
-                if task.media.get(label_set.field, {}).get("sha256")
-                for part, regions in _agree_on_parts(label_set.schema.objective, opinions)
-            ]
-            _assign_splits([task for task, _, _ in answers], [regions for _, _, regions in answers])
+            answers = self._answers(session, label_set)
+            splits = _splits(answers, ratios, seed)
             numbers: Counter[str] = Counter()
             items = []
             for task, part, regions in answers:
+                if splits[task.id] == TEST:
+                    continue
+                if not ratios:
+                    task.split = splits[task.id]
                 numbers[task.external_id] += 1
                 key = task.external_id if part is None else f"{task.external_id}#{numbers[task.external_id]}"
-                split = Split(task.split or Split.TRAIN)
-                items.append(LabelledItem(key, task.media[label_set.field]["sha256"], regions, split, part))
+                split = Split(splits[task.id])
+                items.append(LabelledItem(key, task.digest(label_set.field) or "", regions, split, part))
             return items
+
+    def count_labelled(
+        self, label_set: LabelSet, *, ratios: Mapping[str, float] | None = None, seed: int = 0
+    ) -> LabelCounts:
+        """Count what `labelled_items` would return, and what it would leave out for tests."""
+        with self._database.reading() as session:
+            answers = self._answers(session, label_set)
+        splits = _splits(answers, ratios, seed)
+        counts = Counter(splits[task_id] for task_id in {task.id for task, _, _ in answers})
+        num_regions = sum(len(regions) for task, _, regions in answers if splits[task.id] != TEST)
+        return LabelCounts(counts[Split.TRAIN.value], counts[Split.HELD_OUT.value], counts[TEST], num_regions)
+
+    def _answers(self, session: Session, label_set: LabelSet) -> list[tuple[Task, Box | None, tuple[Region, ...]]]:
+        return [
+            (task, part, regions)
+            for task, opinions in self._said(session, label_set.id, label_set.schema)
+            if task.digest(label_set.field)
+            for part, regions in agree_on_parts(label_set.schema.objective, opinions)
+        ]
 
     def find_predictions(self, version_id: str, media: Sequence[str]) -> dict[str, Predicted]:
         """Return what a version found earlier, by media digest."""
@@ -209,7 +318,7 @@ class Tasks:
         with self._database.reading() as session:
             for start in range(0, len(asked), 500):
                 digests = asked[start : start + 500]
-                rows = session.execute(_KEPT.where(Prediction.version_id == version_id, Prediction.media.in_(digests)))
+                rows = session.execute(_KEPT, {"version_id": version_id, "media": digests})
                 for digest, regions, width_px, height_px in rows:
                     found[digest] = Predicted(from_json(regions), width_px, height_px)
         return found
@@ -267,71 +376,24 @@ class Tasks:
         return [(tasks[task_id], opinions) for task_id, opinions in said.items()]
 
 
-def _agree_on_parts(
-    objective: Objective, opinions: Sequence[tuple[Region, ...]]
-) -> list[tuple[Box | None, tuple[Region, ...]]]:
-    """Return what people agree on for each part that anybody spoke about; the whole item is a part, too."""
-    parts = dict.fromkeys(getattr(region, "part", None) for opinion in opinions for region in opinion) or {None: None}
-    agreed = []
-    for part in parts:
-        about = [tuple(r for r in opinion if getattr(r, "part", None) == part) for opinion in opinions]
-        regions = agree(objective, about if part is None else [opinion for opinion in about if opinion])
-        if regions is not None:
-            agreed.append((part, regions))
-    return agreed
+def _written_here(session: Session, *which: ColumnElement[bool]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Return who wrote those annotations that the origin got from here, by task, label set and name in the origin."""
+    columns = ("id", "source", "created_by", "created_at")
+    rows = select(Annotation.task_id, Annotation.label_set_id, Annotation.external_id).add_columns(
+        *(getattr(Annotation, name) for name in columns)
+    )
+    found = session.execute(rows.where(Annotation.source != Source.HUMAN.value, *which))
+    return {(each[0], each[1], each[2]): dict(zip(columns, each[3:], strict=True)) for each in found}
 
 
-def agree(objective: Objective, opinions: Sequence[tuple[Region, ...]]) -> tuple[Region, ...] | None:
-    """Return what most people said, oldest opinion first; the newest opinion breaks a tie.
-
-    Numbers agree on their median. Regions of any other kind are taken from the newest opinion, as it is.
-
-    Returns:
-        None where there is no answer. For all but CLASSIFICATION and REGRESSION an empty tuple is an answer: nothing.
-
-    >>> agree(Objective.CLASSIFICATION, [(Choice("cat"),), (Choice("dog"),), (Choice("dog"),)])
-    (Choice(label='dog', score=None, part=None),)
-    """
-    if objective is Objective.CLASSIFICATION:
-        labels = [opinion[0].label for opinion in opinions if opinion]
-        if not labels:
-            return None
-        votes = Counter(labels)
-        newest = {label: position for position, label in enumerate(labels)}
-        return (Choice(max(votes, key=lambda label: (votes[label], newest[label]))),)
-    if objective is Objective.REGRESSION:
-        values = [region.value for opinion in opinions for region in opinion if isinstance(region, Number)]
-        return (Number(float(median(values))),) if values else None
-    if not opinions:
-        return None
-    if objective is not Objective.MULTI_LABEL:
-        return opinions[-1]
-    counts = Counter(region.label for opinion in opinions for region in opinion)
-    in_newest = {region.label for region in opinions[-1]}
-    chosen = [
-        label
-        for label, count in sorted(counts.items())
-        if 2 * count > len(opinions) or (2 * count == len(opinions) and label in in_newest)
-    ]
-    return tuple(Choice(label) for label in chosen)
-
-
-def _assign_splits(tasks: Sequence[Task], regions: Sequence[tuple[Region, ...]]) -> None:
-    """Hold out a fifth of each label, counting those already held out; the same tasks always give the same split."""
-    by_label: dict[str, list[Task]] = {}
-    counts = Counter(label for said in regions for label in {region.label for region in said})
-    for task, said in zip(tasks, regions, strict=True):
-        rarest = min(((counts[region.label], region.label) for region in said), default=(0, ""))[1]
-        by_label.setdefault(rarest, []).append(task)
-    for label in sorted(by_label):
-        members = by_label[label]
-        num_held_out = sum(task.split == Split.HELD_OUT for task in members)
-        wanted = int(len(members) * HELD_OUT_SHARE)
-        for task in sorted((task for task in members if task.split is None), key=_draw):
-            is_held_out = num_held_out < wanted
-            task.split = Split.HELD_OUT.value if is_held_out else Split.TRAIN.value
-            num_held_out += is_held_out
-
-
-def _draw(task: Task) -> str:
-    return hashlib.sha256(task.external_id.encode()).hexdigest()
+def _splits(
+    answers: Sequence[tuple[Task, Box | None, tuple[Region, ...]]], ratios: Mapping[str, float] | None, seed: int
+) -> dict[str, str]:
+    """Return the split of each task, by id; see `Tasks.labelled_items`."""
+    if ratios:
+        drawn = [(task.id, regions) for task, _, regions in answers]
+        return draw(drawn, {task.id: task.split for task, _, _ in answers if task.split}, ratios=ratios, seed=seed)
+    settled = {task.external_id: task.split for task, _, _ in answers if task.split}
+    said = [(task.external_id, regions) for task, _, regions in answers if task.split != TEST]
+    splits = hold_out(said, settled)
+    return {task.id: splits[task.external_id] for task, _, _ in answers}

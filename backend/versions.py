@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint, select
+from sqlalchemy import ForeignKey, UniqueConstraint, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.errors import Conflict, NotFound
@@ -77,6 +79,7 @@ class Versions:
         self._database = database
         self._blobs = blobs
         self._checkpoints = checkpoints
+        self._known = lru_cache(maxsize=256)(self.get)  # not stale: a version never changes
 
     def keep(self, folder: Path) -> dict[str, str]:
         """Put a checkpoint's files into the blob store; return their digests by name."""
@@ -130,6 +133,7 @@ class Versions:
             found = session.get(ModelVersion, version_id)
             if found is None:
                 raise NotFound(f"there is no model version {version_id!r}", code="version_not_found")
+            session.expunge(found)  # what is rolled back takes what its session holds with it
             return found
 
     def named(self, project_id: str, name: str) -> ModelVersion:
@@ -168,12 +172,7 @@ class Versions:
         return self._in_use(row for row in label_sets if row.schema.objective is Objective.CLICK_SEGMENTATION)
 
     def _in_use(self, label_sets: Iterable[LabelSet]) -> dict[str, ModelVersion]:
-        ids = [label_set.version_id for label_set in label_sets if label_set.version_id]
-        if not ids:
-            return {}
-        with self._database.reading() as session:
-            rows = session.scalars(select(ModelVersion).where(ModelVersion.id.in_(ids)))
-            return {row.label_set_id: row for row in rows}
+        return {row.id: self._known(row.version_id) for row in label_sets if row.version_id}
 
     def checkpoint(self, version: ModelVersion) -> Path:
         """Return a folder with the version's files.
@@ -182,6 +181,20 @@ class Versions:
             NotFound: A file is missing from the store.
         """
         return self._blobs.materialize(version.files, self._checkpoints / version.id)
+
+    def remove(self, version: ModelVersion) -> None:
+        """Forget a version that does not answer, and that it ever did; `discard_files` once that is settled."""
+        with self._database.transaction() as session:
+            session.execute(delete(Promoted).filter_by(version_id=version.id))
+            session.execute(delete(ModelVersion).filter_by(id=version.id))
+
+    def discard_files(self, version: ModelVersion) -> None:
+        """Let go of a forgotten version's files, but those that other versions have too."""
+        with self._database.reading() as session:
+            shared = {digest for files in session.scalars(select(ModelVersion.files)) for digest in files.values()}
+        for digest in set(version.files.values()) - shared:
+            self._blobs.remove(digest)
+        shutil.rmtree(self._checkpoints / version.id, ignore_errors=True)
 
     def promote(self, version: ModelVersion, *, reason: str) -> None:
         """Let a version answer from now on."""

@@ -77,10 +77,12 @@ def _tick_until_signal(settings: Settings) -> None:
         _guarded(services.inbox.coalesce)
         _guarded(services.training.advance)
         _guarded(services.prediction_jobs.advance)
+        _guarded(services.mirrors.advance)
         if time.monotonic() - pruned_at > _PRUNE_EVERY_S:
             pruned_at = time.monotonic()
             _guarded(services.inbox.prune)
             _guarded(services.tasks.prune)
+            _guarded(services.idempotency.prune)
     services.close()
 
 

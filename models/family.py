@@ -11,6 +11,9 @@ from models.examples import Example
 from models.labels import LabelSchema, Medium, Objective
 from models.regions import Region
 
+ARCHITECTURES = ("resnet18", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "convnext_tiny")
+"""Backbones whose pretrained weights are looked for where none is named, best first for small sets on a CPU."""
+
 
 class FamilyError(Exception):
     """A family cannot do what it was asked; the message is a sentence for the person who labels."""
@@ -26,6 +29,7 @@ class FitSettings:
         backbone: Name of a torchvision architecture, or "auto".
         image_px: Side of the square that the network sees; None lets the family choose.
         time_limit_s: The family plans to finish within about this time on the machine it runs on; None: no limit.
+        is_pretrained: Whether it begins with weights that were trained on other images, where there are any.
     """
 
     seed: int = 0
@@ -33,6 +37,7 @@ class FitSettings:
     backbone: str = "auto"
     image_px: int | None = None
     time_limit_s: float | None = None
+    is_pretrained: bool = True
 
 
 @dataclass(frozen=True, slots=True)

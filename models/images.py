@@ -6,8 +6,11 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +23,16 @@ MAX_PIXELS = 120_000_000
 """Images with more pixels are refused: a decoded one would take more than 360 MB."""
 
 
+_BEGINNINGS = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+_FORMATS = ("JPEG", "PNG", "WEBP")
+
+
 class BadImage(ValueError):
     """The bytes are not an image that can be decoded; the message says why."""
+
+
+class UnknownKind(BadImage):
+    """The bytes are none of the kinds of images that are taken in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,64 @@ class Image:
     height_px: int
 
 
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What an image file is: its media type by content, and its size upright, as a viewer shows it."""
+
+    mime_type: str
+    width_px: int
+    height_px: int
+
+
+def examine(source: BinaryIO | Path, *, max_pixels: int = MAX_PIXELS) -> FileFacts:
+    """Find out what a JPEG, PNG or WebP file is, and make sure that its first frame can be decoded to the end.
+
+    Args:
+        source: The file, from its beginning.
+        max_pixels: How many are taken in.
+
+    Raises:
+        UnknownKind: It is something else, whatever it is called.
+        BadImage: It is broken, or too large.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return examine(file, max_pixels=max_pixels)
+    mime_type = _find_mime_type(source.read(16))
+    source.seek(0)
+    with _refusing_bad(), PillowImage.open(source, formats=_FORMATS) as opened:
+        width_px, height_px = opened.size
+        if width_px * height_px > max_pixels:
+            raise BadImage(f"the image has {width_px}×{height_px} pixels; at most {max_pixels:,} are taken")
+        is_lying = _is_lying(opened)
+        opened.draft(None, (1, 1))  # all of a JPEG is read, an eighth of it is drawn
+        opened.load()
+    return FileFacts(mime_type, *((height_px, width_px) if is_lying else (width_px, height_px)))
+
+
+def _find_mime_type(beginning: bytes) -> str:
+    for known, mime_type in _BEGINNINGS.items():
+        if beginning.startswith(known):
+            return mime_type
+    if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
+        return "image/webp"
+    raise UnknownKind("the file is no JPEG, PNG or WebP image")
+
+
+def thumbnail(source: Path, *, max_side_px: int) -> bytes:
+    """Return a JPEG of an image, upright and on white, that is not longer than this on any side.
+
+    Raises:
+        BadImage: See `read`.
+    """
+    image = read(source, min_side_px=max_side_px)
+    scale = min(1.0, max_side_px / max(image.width_px, image.height_px))
+    width_px, height_px = (max(1, round(side_px * scale)) for side_px in (image.width_px, image.height_px))
+    small, buffer = resize(image.pixels, width_px=width_px, height_px=height_px), io.BytesIO()
+    PillowImage.fromarray(small).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
 def read(source: bytes | Path, *, min_side_px: int | None = None) -> Image:
     """Decode an image file: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF; grey, palette, CMYK, 16 bit, alpha.
 
@@ -53,11 +122,17 @@ def read(source: bytes | Path, *, min_side_px: int | None = None) -> Image:
     Raises:
         BadImage: The bytes are no image, truncated, or have more than `MAX_PIXELS` pixels.
     """
+    with _refusing_bad(), PillowImage.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+        return _decode(opened, min_side_px)
+
+
+@contextmanager
+def _refusing_bad() -> Iterator[None]:
+    """Word what Pillow says of files that it cannot read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with PillowImage.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
-                return _decode(opened, min_side_px)
+            yield
     except BadImage:
         raise
     except PillowImage.DecompressionBombError as error:
@@ -93,12 +168,17 @@ def _decode(opened: PillowImage.Image, min_side_px: int | None) -> Image:
     width_px, height_px = opened.size
     if width_px * height_px > MAX_PIXELS:
         raise BadImage(f"the image has {width_px}×{height_px} pixels; at most {MAX_PIXELS:,} are read")
-    if opened.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+    if _is_lying(opened):
         width_px, height_px = height_px, width_px
     if min_side_px is not None:
         opened.draft("RGB", (min_side_px, min_side_px))
     upright = ImageOps.exif_transpose(opened)
     return Image(np.asarray(_to_rgb(upright), dtype=np.uint8), width_px, height_px)
+
+
+def _is_lying(opened: PillowImage.Image) -> bool:
+    """Say whether its EXIF orientation exchanges width and height."""
+    return opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
 
 
 def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:

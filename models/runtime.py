@@ -57,7 +57,12 @@ class Session:
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[np.float32]]:
-        """Compute all outputs, in the order of the file; inputs get the type that the file asks for."""
+        """Compute all outputs, in the order of the file; inputs get the type that the file asks for.
+
+        Where the file has one input, it may be given under any name: what files of earlier releases call it differs.
+        """
+        if len(self.inputs) == len(inputs) == 1:
+            inputs = {self.inputs[0].name: next(iter(inputs.values()))}
         types = {one.name: _TYPES.get(one.type, np.float32) for one in self.inputs}
         fed = {name: np.asarray(value, dtype=types.get(name)) for name, value in inputs.items()}
         return list(self._session.run(None, fed))

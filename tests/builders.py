@@ -42,13 +42,13 @@ def build_checkpoint(folder: Path, schema: LabelSchema, *, side_px: int = 8, sha
     last = "Softmax" if schema.objective is Objective.CLASSIFICATION else "Sigmoid"
     graph = helper.make_graph(
         [
-            helper.make_node("GlobalAveragePool", ["pixels"], ["pooled"]),
+            helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
             helper.make_node("Flatten", ["pooled"], ["means"]),
             helper.make_node("Gemm", ["means", "by_channel", "bias"], ["logits"]),
             helper.make_node(last, ["logits"], ["probabilities"]),
         ],
         "brightest_channel",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["B", 3, side_px, side_px])],
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["B", 3, side_px, side_px])],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["B", num_labels])],
         [numpy_helper.from_array(by_channel, "by_channel"), numpy_helper.from_array(bias, "bias")],
     )

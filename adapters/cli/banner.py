@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from adapters.cli.answers import console
+from adapters.cli.opening import schema_problem
 from adapters.cli.reaching import FROM_DOCKER, urls
 from backend.errors import TandemError
 from backend.settings import LogFormat, Settings
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 ALLOW_PRIVATE = "ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false"
 """What Label Studio needs in its environment, since 1.23.1, to talk to a backend at a private address."""
 ALLOW_PRIVATE_OTHERWISE = "USE_DEFAULT_BANNED_SUBNETS=false"
+FIRST_KEY = "tandem keys create --user you@example.com"
+"""What makes the first user, and a key for their agents."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ def announce(settings: Settings) -> None:
                 "label_studio_needs": needed_settings(addresses),
             },
         )
+    if not _has_users(settings):
+        _announce_first_key(settings)
     state = ask_label_studio(settings)
     if _is_for_people(settings):
         console().print(f"  Label Studio    {state.text}", markup=False, soft_wrap=True)
@@ -49,6 +54,22 @@ def announce(settings: Settings) -> None:
         log.warning("label studio not usable", extra={"reason": state.problem})
     else:
         log.info("label studio asked", extra={"answer": state.text})
+
+
+def _has_users(settings: Settings) -> bool:
+    from backend.accounts import has_users
+
+    try:
+        return schema_problem(settings) is not None or has_users(settings)
+    except TandemError:  # then others have told already
+        return True
+
+
+def _announce_first_key(settings: Settings) -> None:
+    if _is_for_people(settings):
+        console().print(f"  {'Agents':<16}no keys yet; make the first: {FIRST_KEY}", markup=False, soft_wrap=True)
+    else:
+        log.info("no keys for agents yet", extra={"to_make_one": FIRST_KEY})
 
 
 def needed_settings(addresses: list[str]) -> str | None:

@@ -72,7 +72,7 @@ def host(
 
     settings = read_settings()
     settings = settings.model_copy(
-        update={"port": settings.port if port is None else port, "host": address or settings.host}
+        update={"port": settings.port if port is None else port, "rest_port": None, "host": address or settings.host}
     )
     found = targets.read(target, working_folder=Path.cwd())
     folder = model_dir or (Path(os.environ["MODEL_DIR"]) if os.environ.get("MODEL_DIR") else None)

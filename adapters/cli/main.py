@@ -10,6 +10,7 @@ from adapters.cli import (
     connect,
     doctor,
     host,
+    keys,
     models,
     new,
     predict,
@@ -18,8 +19,10 @@ from adapters.cli import (
     review,
     runs,
     up,
+    users,
     versions,
     weights,
+    workspaces,
 )
 from backend.errors import TandemError
 
@@ -63,6 +66,9 @@ for command in (
     new.new,
     review.next_,
     review.errors,
+    users.users,
+    keys.keys,
+    workspaces.workspaces,
 ):
     main.add_command(command)
 

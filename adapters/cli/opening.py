@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from backend.errors import Conflict, Invalid
+from backend.errors import Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
+    from backend.accounts import User
     from backend.projects import LabelSet, Mirror
     from backend.services import Services
     from backend.settings import Settings
@@ -100,6 +101,27 @@ def choose_label_set(project: Mirror, name: str | None) -> LabelSet:
     raise Invalid(
         f"say which label set: --label-set with one of {names}" if names else "the project has nothing to learn"
     )
+
+
+def choose_user(services: Services, email: str | None) -> User:
+    """Return the user that is meant: the one named, or the only one there is.
+
+    Raises:
+        NotFound: There is no such user.
+        Invalid: There is not exactly one user, and none is named.
+    """
+    if email:
+        if found := services.accounts.find_user(email):
+            return found
+        raise NotFound(f"there is no user {email!r}; make one: tandem users create {email}")
+    known = services.accounts.users()
+    if len(known) != 1:
+        raise Invalid(
+            f"there are {len(known)} users; say which one with --user (`tandem users list` lists them)"
+            if known
+            else "there is no user yet; say who it is for: --user you@example.com"
+        )
+    return known[0]
 
 
 NO_PROJECTS = "no project has connected yet; paste this server's URL into Label Studio (project → Settings → Model)"

@@ -18,7 +18,7 @@ from backend.queue import Queue, QueueName
 from backend.settings import Settings
 from backend.storage.columns import utc_now
 from backend.storage.database import Database, Record
-from backend.versions import Versions, combined_name
+from backend.versions import ModelVersion, Versions, combined_name
 
 log = logging.getLogger(__name__)
 
@@ -41,19 +41,39 @@ class JobState(StrEnum):
         return self in {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
 
 
+class JobKind(StrEnum):
+    """What becomes of the predictions of a job."""
+
+    WRITE_BACK = "write_back"
+    """They are written to the project's origin."""
+    INFER_ALL = "infer_all"
+    """They are kept here, for whoever asks."""
+    EVALUATE = "evaluate"
+    """They are compared with what people said."""
+
+
 class PredictionJob(Record, kw_only=True):
-    """The wish to predict the tasks of a project with the versions in use, and how far it is.
+    """The wish to predict the tasks of a project with certain versions, and how far it is.
 
     It is worked on in slices, so that other background work is never kept waiting for long.
 
     Attributes:
+        adapter: Who works on it: the folder under adapters/ whose `jobs.predict` is called.
+        run_id: The training run whose version is asked; None where those in use are.
+        split: Of the tasks: a split's name, "unassigned" or "all"; "" where `selection` says which.
+        threshold: Regions with a smaller score are left out.
+        iou: What counts as found, for EVALUATE.
+        evaluation: What comparing with what people said came to: "metrics", as `models.metrics` measures them, and
+            "num_images"; empty where it was not done, or where nobody had said anything.
+        created_by: The user who asked.
         version_name: What the predictions are marked with; one name for all versions.
         versions: Version id by label set id, fixed when the job was asked for.
-        selection: Which tasks, in the origin's words.
+        selection: Which tasks, in the origin's words. For the other kinds "numbers": the blob that lists theirs, where
+            there are any, and "is_written_back": whether a WRITE_BACK follows.
         is_replacing: Whether predictions of other versions of ours are removed once all new ones exist.
-        cursor: How far the tasks have been gone through, in the origin's words.
+        cursor: How far the tasks have been gone through: the last one, in the origin's words or by its number.
         num_tasks: How many tasks there are to predict; None before the first slice.
-        num_done: Predictions written.
+        num_done: Tasks that were predicted, and where that is asked for written.
         num_failed: Tasks that could not be predicted.
         faults: What became of some of those: sentences.
         attempt: Goes up with each slice; a process with an older number has lost the job.
@@ -68,6 +88,14 @@ class PredictionJob(Record, kw_only=True):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), index=True)
     version_name: Mapped[str]
     versions: Mapped[dict[str, Any]]
+    kind: Mapped[str] = mapped_column(default=JobKind.WRITE_BACK.value)
+    adapter: Mapped[str] = mapped_column(default="label_studio")
+    run_id: Mapped[str | None] = mapped_column(default=None, index=True)
+    split: Mapped[str] = mapped_column(default="")
+    threshold: Mapped[float] = mapped_column(default=0.0)
+    iou: Mapped[float] = mapped_column(default=0.5)
+    evaluation: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+    created_by: Mapped[str | None] = mapped_column(default=None)
     selection: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
     is_replacing: Mapped[bool] = mapped_column(default=False)
     state: Mapped[str] = mapped_column(default=JobState.QUEUED.value)
@@ -91,7 +119,7 @@ class JobLost(Exception):
 
 
 class PredictionJobs:
-    """What may be done with prediction jobs. A project has at most one that has not ended."""
+    """What may be done with prediction jobs. A project has at most one WRITE_BACK that has not ended."""
 
     def __init__(
         self, database: Database, queue: Queue, projects: Projects, versions: Versions, settings: Settings
@@ -103,16 +131,27 @@ class PredictionJobs:
         self._settings = settings
 
     def ask(
-        self, project_id: str, *, selection: Mapping[str, Any] | None = None, is_replacing: bool = False
+        self,
+        project_id: str,
+        *,
+        selection: Mapping[str, Any] | None = None,
+        is_replacing: bool = False,
+        versions: Mapping[str, ModelVersion] | None = None,
     ) -> PredictionJob:
-        """Ask for the tasks of a project to be predicted with the versions in use now.
+        """Ask for the tasks of a project to be predicted, and for the predictions to be written to its origin.
+
+        Args:
+            project_id: Which.
+            selection: Which of its tasks; None: all.
+            is_replacing: See `PredictionJob`.
+            versions: By label set id; None: those in use now.
 
         Raises:
             NotFound: There is no such project.
             Conflict: Nothing was trained yet, or such a job has not ended.
         """
         mirror = self._projects.get(project_id)
-        current = self._versions.current(mirror.label_sets)
+        current = self._versions.current(mirror.label_sets) if versions is None else versions
         if not current:
             raise Conflict("the project has no trained version yet; train it first", code="untrained")
         with self._database.transaction() as session:
@@ -130,6 +169,24 @@ class PredictionJobs:
             session.add(job)
             return job
 
+    def ask_batch(self, wanted: PredictionJob) -> PredictionJob:
+        """Add a job of another kind, or return the one of the same run, kind, split, threshold and iou that goes on."""
+        same = {name: getattr(wanted, name) for name in ("run_id", "kind", "split", "threshold", "iou")}
+        unfinished = PredictionJob.state.in_([state.value for state in JobState if not state.is_final])
+        with self._database.transaction() as session:
+            session.get_one(Origin, wanted.project_id, with_for_update=True)
+            busy = session.scalar(select(PredictionJob).filter_by(**same).where(unfinished).limit(1))
+            if busy is not None:
+                return busy
+            session.add(wanted)
+            return wanted
+
+    def of_run(self, run_id: str) -> list[PredictionJob]:
+        """Return the jobs that ask the version of a run, newest first."""
+        with self._database.reading() as session:
+            query = select(PredictionJob).filter_by(run_id=run_id).order_by(PredictionJob.id.desc())
+            return list(session.scalars(query))
+
     def get(self, job_id: str) -> PredictionJob:
         """Return a job.
 
@@ -143,9 +200,10 @@ class PredictionJobs:
             return job
 
     def of_project(self, project_id: str, limit: int = 20) -> list[PredictionJob]:
-        """Return a project's jobs, newest first."""
+        """Return the jobs that write to a project's origin, newest first."""
         with self._database.reading() as session:
-            query = select(PredictionJob).filter_by(project_id=project_id).order_by(PredictionJob.id.desc())
+            writing = {"project_id": project_id, "kind": JobKind.WRITE_BACK.value}
+            query = select(PredictionJob).filter_by(**writing).order_by(PredictionJob.id.desc())
             return list(session.scalars(query.limit(limit)))
 
     def cancel(self, job_id: str) -> PredictionJob:
@@ -198,9 +256,8 @@ class PredictionJobs:
             job.attempt += 1
             job.heartbeat_at = None
             job.queue_job_id = f"{job.id}-predict-{job.attempt}"
-            origin = session.get_one(Origin, job.project_id)
         self._queue.submit(
-            f"adapters.{origin.kind}.jobs.predict",
+            f"adapters.{job.adapter}.jobs.predict",
             job.id,
             job.attempt,
             queue=QueueName.BACKGROUND,
@@ -259,13 +316,13 @@ class PredictionJobs:
         self._change(job, heartbeat_at=None, queue_job_id=None)
 
     def end(self, job: PredictionJob, *, error: str | None = None) -> None:
-        """Complete the job, or let it fail.
+        """Complete the job, with its `evaluation` as it is now, or let it fail.
 
         Raises:
             JobLost: See there.
         """
         state = JobState.FAILED if error else JobState.COMPLETED
-        self._change(job, state=state.value, error=error, finished_at=utc_now())
+        self._change(job, state=state.value, error=error, evaluation=job.evaluation, finished_at=utc_now())
         log.info("prediction job ended", extra={"job_id": job.id, "state": state.value, "error": error})
 
     def _change(self, job: PredictionJob, **values: Any) -> None:
@@ -275,6 +332,7 @@ class PredictionJobs:
                 PredictionJob.id == job.id,
                 PredictionJob.attempt == job.attempt,
                 PredictionJob.state == JobState.RUNNING.value,
+                PredictionJob.heartbeat_at.is_not(None),  # else it rests, and a late heartbeat would keep it waiting
             )
             .values(**values)
         )

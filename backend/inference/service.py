@@ -74,12 +74,16 @@ class Inference:
         self._places = ThreadPoolExecutor(num_places, thread_name_prefix="request")
         self._queue = threading.BoundedSemaphore(max(num_places, settings.web_threads * 3 // 4))
 
-    def run(self, work: Callable[[], T]) -> T:
+    def run(self, work: Callable[[], T], *, timeout_s: float = float("inf")) -> T:
         """Do work that predicts in one of the places for it, and return what it returns.
 
         Others wait for a place, and when too many wait they are sent away: some threads are never given to predictions,
         so that health checks and events always find one. When the caller would no longer wait, the work goes on, so
         that the same question, asked again, is answered from what is there.
+
+        Args:
+            work: What is to be done.
+            timeout_s: How long the caller waits, if that is less than the settings say.
 
         Raises:
             Unavailable: All places are taken, with a hint when to come back; or the work takes too long.
@@ -89,7 +93,7 @@ class Inference:
         future = self._places.submit(copy_context().run, work)
         future.add_done_callback(lambda _: self._queue.release())
         try:
-            return future.result(timeout=self._timeout_s)
+            return future.result(timeout=min(timeout_s, self._timeout_s))
         except FutureTimeoutError as error:
             if future.cancel():
                 raise Unavailable("all prediction threads are busy; try again", code="busy", retry_after_s=5) from error

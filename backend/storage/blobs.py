@@ -9,8 +9,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from backend.errors import NotFound
+
+_CHUNK_BYTES = 1 << 20
 
 
 class BlobStore:
@@ -31,10 +34,20 @@ class BlobStore:
     def put_file(self, source: Path) -> str:
         """Keep a copy of a file; return its SHA-256 in hex."""
         with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return self.put_stream(file)
+
+    def put_stream(self, stream: BinaryIO) -> str:
+        """Keep what an open file holds from its beginning to its end; return its SHA-256 in hex."""
+        stream.seek(0)
+        hashed = hashlib.sha256()
+        while chunk := stream.read(_CHUNK_BYTES):
+            hashed.update(chunk)
+        digest = hashed.hexdigest()
         if not self._path(digest).exists():
+            stream.seek(0)
             with self._fresh_file() as partial:
-                shutil.copyfile(source, partial)
+                with partial.open("wb") as file:
+                    shutil.copyfileobj(stream, file)
                 self._settle(partial, digest)
         return digest
 
@@ -52,6 +65,10 @@ class BlobStore:
     def has(self, digest: str) -> bool:
         """Say whether a blob is here."""
         return self._path(digest).exists()
+
+    def remove(self, digest: str) -> None:
+        """Let go of a blob that nothing needs any more; nothing happens where there is none."""
+        self._path(digest).unlink(missing_ok=True)
 
     def materialize(self, files: Mapping[str, str], folder: Path) -> Path:
         """Lay out blobs as a folder of named files (hard links where possible); atomic, idempotent.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from backend.errors import TandemError
-from backend.training.run import RunState, TrainingRun
+from backend.training.run import RunFault, RunState, TrainingRun
 from backend.training.service import RunLost, Training
 from models.family import FamilyError
 
@@ -38,19 +38,22 @@ def custody(training: Training, run: TrainingRun, *, every_s: float) -> Iterator
         yield
     except RunLost:
         log.info("run is no longer ours", extra={"run_id": run.id})
-    except (FamilyError, TandemError) as error:
-        _fail(training, run, str(error))
+    except FamilyError as error:
+        _fail(training, run, str(error), RunFault.NOT_LEARNABLE)
+    except TandemError as error:
+        _fail(training, run, error.message, error.code)
     except Exception as error:
         log.exception("run crashed", extra={"run_id": run.id})
-        _fail(training, run, f"an internal error ended the run ({type(error).__name__}); the worker's log says more")
+        sentence = f"an internal error ended the run ({type(error).__name__}); the worker's log says more"
+        _fail(training, run, sentence, RunFault.INTERNAL)
     finally:
         done.set()
         thread.join()
 
 
-def _fail(training: Training, run: TrainingRun, sentence: str) -> None:
+def _fail(training: Training, run: TrainingRun, sentence: str, code: str) -> None:
     try:
         training.add_line(run, sentence)
-        training.end(run, RunState.FAILED, error=sentence)
+        training.end(run, RunState.FAILED, error=sentence, error_code=code)
     except RunLost:
         log.info("run is no longer ours", extra={"run_id": run.id})

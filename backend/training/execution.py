@@ -27,6 +27,9 @@ from models.metrics import evaluate
 
 log = logging.getLogger(__name__)
 
+_KEPT = ("losses", "fraction_at_loss", "dataset")
+"""What a run's progress holds besides what a fit tells."""
+
 
 class Execution:
     """Executes training runs in the process that calls it."""
@@ -139,6 +142,7 @@ class _Report:
         self._run = run
         self._started = time.monotonic()
         self._first_fraction: float | None = None
+        self._reached = float(run.progress.get("fraction", 0.0))
         self._written = 0.0
         self._history: list[dict[str, Any]] = list(run.history)
 
@@ -154,12 +158,13 @@ class _Report:
         if time.monotonic() - self._written < 1.0 and progress.fraction < 1.0:
             return
         self._written = time.monotonic()
+        self._reached = max(self._reached, progress.fraction)  # an attempt after a lost one begins with less
         told: dict[str, Any] = {
-            **{name: value for name, value in self._run.progress.items() if name in ("losses", "fraction_at_loss")},
+            **{name: value for name, value in self._run.progress.items() if name in _KEPT},
             "stage": progress.stage,
             "epoch": progress.epoch,
             "num_epochs": progress.num_epochs,
-            "fraction": progress.fraction,
+            "fraction": self._reached,
             "metrics": metrics,
             "eta_s": self._eta_s(progress.fraction),
         }

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import CursorResult, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from backend.allowances import Allowances, Outcome
 from backend.errors import Conflict, NotFound, Unavailable
 from backend.logs import request_id
 from backend.projects import LabelSet, Origin, Projects
@@ -19,7 +20,8 @@ from backend.queue import Queue, QueueName
 from backend.settings import Settings
 from backend.storage.columns import utc_now
 from backend.storage.database import Database
-from backend.training.run import RunLine, RunState, TrainingRun
+from backend.tasks import LabelCounts
+from backend.training.run import RunFault, RunLine, RunState, TrainingRun, Trigger
 from models.catalog import find_family
 from models.family import Family, FitSettings
 
@@ -38,10 +40,13 @@ class RunLost(Exception):
 class Training:
     """What may be done with training runs. At most one is worked on and one waits per label set."""
 
-    def __init__(self, database: Database, queue: Queue, projects: Projects, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, queue: Queue, projects: Projects, allowances: Allowances, settings: Settings
+    ) -> None:
         self._database = database
         self._queue = queue
         self._projects = projects
+        self._allowances = allowances
         self._settings = settings
 
     def wish(
@@ -68,7 +73,9 @@ class Training:
         family = find_family(label_set.schema)
         if family is None:
             return None
-        pending = select(TrainingRun).filter_by(label_set_id=label_set.id, state=RunState.PENDING.value)
+        pending = select(TrainingRun).filter_by(
+            label_set_id=label_set.id, state=RunState.PENDING.value, trigger=Trigger.LABEL_STUDIO.value
+        )
         for _ in range(2):
             with contextlib.suppress(IntegrityError), self._database.transaction() as session:
                 found = session.scalar(pending)
@@ -78,7 +85,7 @@ class Training:
                         label_set_id=label_set.id,
                         reason=reason,
                         family=family.name,
-                        settings=asdict(self._fit_settings(family)),
+                        settings=asdict(self.fit_settings(family)),
                         request_id=request_id(),
                     )
                     session.add(found)
@@ -87,7 +94,8 @@ class Training:
                 return found
         raise Conflict(f"training of {label_set.name!r} could not be arranged; try again")
 
-    def _fit_settings(self, family: Family) -> FitSettings:
+    def fit_settings(self, family: Family) -> FitSettings:
+        """Return how a family learns where nobody says otherwise."""
         within_s = self._settings.train_within_s
         return family.settings if within_s is None else replace(family.settings, time_limit_s=within_s)
 
@@ -110,9 +118,11 @@ class Training:
             return list(session.scalars(query))
 
     def pending(self, project_id: str) -> list[TrainingRun]:
-        """Return the runs of a project that have not begun to collect labels."""
+        """Return the runs of a project that further wishes would join."""
+        query = select(TrainingRun).filter_by(
+            project_id=project_id, state=RunState.PENDING.value, trigger=Trigger.LABEL_STUDIO.value
+        )
         with self._database.reading() as session:
-            query = select(TrainingRun).filter_by(project_id=project_id, state=RunState.PENDING.value)
             return list(session.scalars(query))
 
     def log_lines(self, run_id: str, after: int = 0) -> list[RunLine]:
@@ -123,7 +133,7 @@ class Training:
 
     def num_by_state(self) -> dict[str, int]:
         """Return how many runs there are in each state that is not final."""
-        counts = {state.value: 0 for state in RunState if not state.is_final}
+        counts = {state.value: 0 for state in RunState if state.is_open}
         with self._database.reading() as session:
             for state in session.scalars(select(TrainingRun.state).where(TrainingRun.state.in_(counts))):
                 counts[state] += 1
@@ -141,6 +151,7 @@ class Training:
             if run is None:
                 raise NotFound(f"there is no training run {run_id!r}", code="run_not_found")
             run.move(RunState.CANCELLED)
+            self._settle(run)
         if run.job_id:
             with contextlib.suppress(Unavailable):
                 self._queue.cancel(run.job_id)
@@ -180,6 +191,7 @@ class Training:
                 return
             if run.heartbeat_at is not None and not self._count_loss(run):
                 run.move(RunState.FAILED)
+                self._settle(run)
                 return
             if run.state != RunState.QUEUED:
                 run.move(RunState.QUEUED)
@@ -209,6 +221,7 @@ class Training:
             f"its process was killed {losses} times at the same point; the machine may be short of memory "
             "(see the log of the worker)"
         )
+        run.error_code = RunFault.WORKER_LOST.value
         return False
 
     # What the process that works on a run may say; each raises RunLost when the run is no longer its own.
@@ -249,18 +262,25 @@ class Training:
         with self._database.transaction() as session:
             session.execute(insert(RunLine).values(run_id=run.id, text=text[:2000], at=utc_now()))
 
-    def collected(self, run: TrainingRun, snapshot: str) -> None:
+    def collected(self, run: TrainingRun, snapshot: str, *, counts: LabelCounts | None = None) -> None:
         """The labels are collected: the run now waits for a trainer.
 
         Raises:
             RunLost: See there.
         """
-        self._change(run, snapshot=snapshot, heartbeat_at=None, job_id=None)
+        counted = {"dataset": asdict(counts)} if counts else {}
+        self._change(run, snapshot=snapshot, heartbeat_at=None, job_id=None, progress={**run.progress, **counted})
 
     def end(
-        self, run: TrainingRun, state: RunState, *, error: str | None = None, version_id: str | None = None
+        self,
+        run: TrainingRun,
+        state: RunState,
+        *,
+        error: str | None = None,
+        error_code: str | None = None,
+        version_id: str | None = None,
     ) -> None:
-        """Complete or fail the run.
+        """Complete, fail or cancel the run, and let it pay for what it took.
 
         Raises:
             RunLost: See there.
@@ -270,10 +290,15 @@ class Training:
             if stored.attempt != run.attempt or RunState(stored.state).is_final:
                 raise RunLost(run.id)
             stored.move(state)
-            stored.error, stored.version_id = error, version_id
+            stored.error, stored.error_code, stored.version_id = error, error_code, version_id
             if state is RunState.COMPLETED:
                 stored.progress = {**stored.progress, "fraction": 1.0, "eta_s": 0.0}
+            self._settle(stored)
         log.info("run ended", extra={"run_id": run.id, "state": state.value, "error": error})
+
+    def _settle(self, run: TrainingRun) -> None:
+        minutes = (utc_now() - run.started_at).total_seconds() / 60 if run.started_at else 0.0
+        self._allowances.settle(run.id, minutes, outcome=_outcome(run))
 
     def twin(self, run: TrainingRun) -> TrainingRun | None:
         """Return an earlier completed run with the same labels and settings: it has already made this version."""
@@ -289,9 +314,8 @@ class Training:
     def last_wish_at(self, project_id: str) -> datetime | None:
         """Return when a run of the project was last wished for."""
         with self._database.reading() as session:
-            return session.scalar(
-                select(TrainingRun.created_at).filter_by(project_id=project_id).order_by(TrainingRun.id.desc()).limit(1)
-            )
+            wished = select(TrainingRun.created_at).filter_by(project_id=project_id, trigger=Trigger.LABEL_STUDIO.value)
+            return session.scalar(wished.order_by(TrainingRun.id.desc()).limit(1))
 
     def _change(self, run: TrainingRun, **values: Any) -> None:
         statement = (
@@ -304,3 +328,14 @@ class Training:
             assert isinstance(result, CursorResult)
             if result.rowcount != 1:
                 raise RunLost(run.id)
+
+
+def _outcome(run: TrainingRun) -> Outcome:
+    """Say how a run ended, as far as it matters for what it costs."""
+    match run.state:
+        case RunState.COMPLETED:
+            return Outcome.COMPLETED
+        case RunState.CANCELLED:
+            return Outcome.CANCELLED if run.history else Outcome.CANCELLED_EARLY
+    is_of_data = run.error_code in {fault.value for fault in RunFault if fault.is_of_data}
+    return Outcome.FAILED if is_of_data else Outcome.LOST

@@ -5,11 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from backend.projects import LabelSet
 from backend.storage.blobs import BlobStore
-from backend.tasks import LabelledItem
+from backend.tasks import LabelCounts, LabelledItem, Tasks
+from backend.training.run import TrainingRun, Trigger
 from models.examples import Example, Split
 from models.labels import LabelSchema
 from models.regions import Box, Region, from_json, to_json
+
+
+def take(run: TrainingRun, label_set: LabelSet, tasks: Tasks, blobs: BlobStore) -> tuple[str, LabelCounts]:
+    """Store what people said by now, as a run is to learn it; return the snapshot's SHA-256, and how much it holds.
+
+    Raises:
+        Invalid: Somebody described the run, and it is too little ("labels_insufficient").
+    """
+    seed = int(run.settings["seed"])
+    counts = tasks.count_labelled(label_set, ratios=run.ratios, seed=seed)
+    if run.trigger == Trigger.API:
+        counts.require_enough()
+    items = tasks.labelled_items(label_set, ratios=run.ratios, seed=seed)
+    return store(blobs, label_set.schema, items), counts
 
 
 def store(blobs: BlobStore, schema: LabelSchema, items: Sequence[LabelledItem]) -> str:
@@ -46,6 +62,16 @@ def load(blobs: BlobStore, digest: str) -> tuple[LabelSchema, list[Example]]:
         for line in content["items"]
     ]
     return LabelSchema.from_json(content["schema"]), examples
+
+
+def splits(blobs: BlobStore, digest: str) -> dict[str, Split]:
+    """Return the split of each medium in a snapshot, by SHA-256.
+
+    Raises:
+        NotFound: The snapshot is missing.
+    """
+    content = json.loads(blobs.path(digest).read_bytes())
+    return {line["media"]: Split(line["split"]) for line in content["items"]}
 
 
 def _only_box(regions: Sequence[Region]) -> Box | None:

@@ -19,11 +19,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.family import FamilyError
+from models.family import ARCHITECTURES, FamilyError
 from models.learning.vision import load_torchvision
 
-ARCHITECTURES = ("resnet18", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "convnext_tiny")
-"""Whose pretrained weights are looked for where none is named, best first for small sets on a CPU."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _ANSWER_TIMEOUT_S = 3.0

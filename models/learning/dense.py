@@ -150,7 +150,9 @@ def fit(job: Job, recipe: Recipe, aim: Callable[[Canvas], Target]) -> None:
     job.report.progress(Progress("reading images", 0, 1, 0.0))
     canvas = _read(job, recipe)
     target = aim(canvas)
-    pretrained = backbones.load_pretrained(job.settings.backbone, folder=job.weights)
+    pretrained = (
+        backbones.load_pretrained(job.settings.backbone, folder=job.weights) if job.settings.is_pretrained else None
+    )
     trainer = _Trainer(job, recipe, canvas, target, pretrained)
     train, held_out = (
         [index for index, example in enumerate(canvas.examples) if example.split is split]

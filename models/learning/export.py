@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models.runtime import Session
 
-INPUT = "pixels"
+INPUT = "images"
 """Name of the only input of a network that sees images: float32, shape (B, 3, H, W), in [0, 1]."""
 _OUTPUT = "output"
 _OPSET = 18

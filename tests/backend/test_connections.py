@@ -38,7 +38,7 @@ def test_a_project_goes_through_its_states(services: Services, mirror: Mirror) -
         return found.state.value, found.error_message
 
     assert state() == ("DI", None)
-    services.projects.note_contact(mirror.project.id)
+    services.projects.note_contact(mirror.origin)
     assert state() == ("CO", None)
     with services.batches.started(mirror.project.id, 5):
         assert state() == ("PR", None)
@@ -46,5 +46,5 @@ def test_a_project_goes_through_its_states(services: Services, mirror: Mirror) -
         assert state() == ("TR", None)
     services.training.cancel(run.id)
     assert state() == ("CO", None)
-    services.projects.note_contact(mirror.project.id, error="Label Studio refused our token")
+    services.projects.note_contact(mirror.origin, error="Label Studio refused our token")
     assert state() == ("ER", "Label Studio refused our token")

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import event
 
 from backend.errors import NotFound
-from backend.projects import Mirror, Promotion
+from backend.projects import OWN_PARAMS, LabelSet, Mirror, Origin, Promotion
 from backend.services import Services
 from backend.settings import Settings
 from models.labels import Label, LabelSchema, Objective
@@ -106,13 +106,16 @@ def test_a_name_that_fits_nothing_is_refused(services: Services, mirror: Mirror,
 
 
 def test_contact_is_written_rarely_but_errors_at_once(services: Services, mirror: Mirror) -> None:
+    def contact(error: str = "") -> None:
+        services.projects.note_contact(services.projects.get(mirror.project.id).origin, error=error)
+
     statements = writes(services)
     for _ in range(20):
-        services.projects.note_contact(mirror.project.id)
+        contact()
     quiet = len(statements)
 
-    services.projects.note_contact(mirror.project.id, error="no token")
-    services.projects.note_contact(mirror.project.id)
+    contact("no token")
+    contact()
 
     assert quiet == 1
     assert len(statements) == 3
@@ -124,3 +127,32 @@ def test_a_policy_changes_only_where_it_is_said(services: Services, mirror: Mirr
 
     project = services.projects.get("7").project
     assert (project.promotion, project.train_every, project.train_quiet_s) == ("manual", 0, None)
+
+
+def test_a_label_set_that_the_origin_is_still_to_get_stays_as_it_is(services: Services, mirror: Mirror) -> None:
+    changed = LabelSchema(Objective.CLASSIFICATION, (Label("cat"), Label("dog"), Label("cow")))
+    with services.database.transaction() as session:
+        row = session.get_one(LabelSet, mirror.label_sets[0].id)
+        row.labels, row.document = changed.to_json(), "<View>with cows</View>"
+        session.add(LabelSet(project_id=row.project_id, name="new", labels=MOOD.to_json(), document="<View>new</View>"))
+
+    said = {"document": "<View>as before</View>", "schemas": {row.name: row.schema for row in mirror.label_sets}}
+    found = services.projects.mirror("label_studio", mirror.origin.uid, **said)
+    statements = writes(services)
+    services.projects.mirror("label_studio", mirror.origin.uid, **said)
+
+    schemas = {row.name: row.schema for row in found.label_sets}
+    assert schemas[mirror.label_sets[0].name] == changed
+    assert schemas["new"] == MOOD
+    assert statements == []
+
+
+def test_what_we_keep_ourselves_among_the_parameters_stays(services: Services, mirror: Mirror) -> None:
+    with services.database.transaction() as session:
+        session.get_one(Origin, mirror.project.id).params = {"theirs": 1, OWN_PARAMS: {"ours": 1}}
+
+    said = {"document": mirror.origin.document, "schemas": {row.name: row.schema for row in mirror.label_sets}}
+    params = {"theirs": 2, OWN_PARAMS: "forged"}
+    found = services.projects.mirror("label_studio", mirror.origin.uid, params=params, **said)
+
+    assert found.origin.params == {"theirs": 2, OWN_PARAMS: {"ours": 1}}

@@ -32,3 +32,14 @@ def test_many_at_once_agree_on_one_key(tmp_path: Path) -> None:
         thread.join()
 
     assert [Vault(tmp_path / "key").decrypt(text) for text in encrypted] == ["text"] * 8
+
+
+def test_a_signature_holds_for_one_text_and_one_key(tmp_path: Path) -> None:
+    vault, other = Vault(tmp_path / "key"), Vault(tmp_path / "other")
+
+    signature = vault.sign("image/1")
+
+    assert Vault(tmp_path / "key").is_signed("image/1", signature)
+    assert not vault.is_signed("image/2", signature)
+    assert not other.is_signed("image/1", signature)
+    assert not vault.is_signed("image/1", "é")

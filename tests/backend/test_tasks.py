@@ -4,62 +4,31 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
+from sqlalchemy import select, update
 
+from backend.errors import Invalid
 from backend.projects import Mirror
 from backend.services import Services
 from backend.storage.columns import utc_now
-from backend.tasks import GivenAnnotation, GivenMedia, GivenTask, LabelledItem, Predicted, agree
+from backend.tasks import (
+    SAID_HERE,
+    Annotation,
+    GivenAnnotation,
+    GivenMedia,
+    GivenTask,
+    LabelledItem,
+    Predicted,
+    Task,
+)
 from models.examples import Split
 from models.labels import Label, LabelSchema, Objective
-from models.regions import Box, Choice, Number
+from models.regions import Box, Choice, to_json
 
 LabelTasks = Callable[[Sequence[str]], None]
 
 
 def said(*labels: str) -> tuple[Choice, ...]:
     return tuple(Choice(label) for label in labels)
-
-
-@pytest.mark.parametrize(
-    ("opinions", "expected"),
-    [
-        ([said("cat")], "cat"),
-        ([said("cat"), said("dog"), said("dog")], "dog"),
-        ([said("cat"), said("dog")], "dog"),  # a tie goes to the newest
-        ([said("dog"), said("cat"), said()], "cat"),
-    ],
-)
-def test_people_agree_on_what_most_of_them_say(opinions: list[tuple[Choice, ...]], expected: str) -> None:
-    assert agree(Objective.CLASSIFICATION, opinions) == said(expected)
-
-
-def test_nobody_who_answers_is_no_answer() -> None:
-    assert agree(Objective.CLASSIFICATION, [said()]) is None
-    assert agree(Objective.MULTI_LABEL, []) is None
-
-
-def test_each_of_many_labels_is_voted_on() -> None:
-    opinions = [said("a", "b"), said("b", "c"), said("b")]
-
-    assert agree(Objective.MULTI_LABEL, opinions) == said("b")
-
-
-def test_none_of_many_labels_is_an_answer() -> None:
-    assert agree(Objective.MULTI_LABEL, [said("a"), said()]) == ()
-
-
-def test_numbers_agree_on_their_median() -> None:
-    opinions = [(Number(1.0),), (Number(5.0),), (Number(2.0),)]
-
-    assert agree(Objective.REGRESSION, opinions) == (Number(2.0),)
-    assert agree(Objective.REGRESSION, [()]) is None
-
-
-def test_boxes_are_those_of_the_newest_opinion() -> None:
-    older, newer = Box("cat", 0.5, 0.5, 0.2, 0.2), Box("cat", 0.4, 0.5, 0.2, 0.2)
-
-    assert agree(Objective.DETECTION, [(older,), (newer,)]) == (newer,)
-    assert agree(Objective.DETECTION, [(older,), ()]) == ()
 
 
 def items(services: Services, mirror: Mirror) -> list[LabelledItem]:
@@ -131,6 +100,65 @@ def test_tasks_without_media_are_left_out(services: Services, mirror: Mirror) ->
     services.tasks.replace(mirror.project.id, [GivenTask("1", {"": GivenMedia("/1.png", None)}, (annotation,))])
 
     assert items(services, mirror) == []
+
+
+def test_shares_of_a_run_are_not_remembered(services: Services, mirror: Mirror, label: LabelTasks) -> None:
+    label(["cat"] * 10 + ["dog"] * 10)
+    label_set, ratios = mirror.label_sets[0], {"train": 0.5, "val": 0.25, "test": 0.25}
+
+    drawn = services.tasks.labelled_items(label_set, ratios=ratios, seed=1)
+    again = services.tasks.labelled_items(label_set, ratios=ratios, seed=1)
+    other = services.tasks.labelled_items(label_set, ratios=ratios, seed=2)
+    counts = services.tasks.count_labelled(label_set, ratios=ratios, seed=1)
+
+    assert drawn == again != other
+    assert (counts.num_train, counts.num_held_out, counts.num_test, counts.num_regions) == (10, 5, 5, 15)
+    assert Counter(item.split for item in drawn) == {Split.TRAIN: 10, Split.HELD_OUT: 5}
+    with services.database.reading() as session:
+        assert set(session.scalars(select(Task.split))) == {None}
+
+
+def test_counting_decides_nothing(services: Services, mirror: Mirror, label: LabelTasks) -> None:
+    label(["cat"] * 10)
+
+    counts = services.tasks.count_labelled(mirror.label_sets[0])
+
+    assert (counts.num_train, counts.num_held_out) == (8, 2)
+    with services.database.reading() as session:
+        assert set(session.scalars(select(Task.split))) == {None}
+
+
+def test_tasks_set_aside_for_tests_are_left_out(services: Services, mirror: Mirror, label: LabelTasks) -> None:
+    label(["cat"] * 10)
+    with services.database.transaction() as session:
+        session.execute(update(Task).where(Task.external_id.in_(["0", "1"])).values(split="test"))
+
+    found = items(services, mirror)
+
+    assert len(found) == 8
+    assert not {"0", "1"} & {item.key for item in found}
+
+
+def test_what_agents_say_counts_like_what_everybody_says(services: Services, mirror: Mirror, label: LabelTasks) -> None:
+    label(["cat"])
+    with services.database.transaction() as session:
+        task = session.scalars(select(Task)).one()
+        here = {"task_id": task.id, "label_set_id": mirror.label_sets[0].id, "external_id": SAID_HERE}
+        session.add(Annotation(**here, regions=to_json([Choice("dog")]), updated_at=utc_now()))
+
+    [item] = items(services, mirror)
+
+    assert item.regions == (Choice("dog"),)  # one says this, one says that: the newest wins
+
+
+def test_too_few_labels_are_told_by_what_is_missing(services: Services, mirror: Mirror, label: LabelTasks) -> None:
+    label(["cat"] * 4)
+
+    with pytest.raises(Invalid) as caught:
+        services.tasks.count_labelled(mirror.label_sets[0]).require_enough()
+
+    assert caught.value.code == "labels_insufficient"
+    assert caught.value.details["found"] == {"train": 4, "val": 0, "annotations": 4}
 
 
 def test_annotations_that_are_no_longer_given_are_gone(services: Services, mirror: Mirror, label: LabelTasks) -> None:

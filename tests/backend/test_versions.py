@@ -7,6 +7,7 @@ import pytest
 from backend.errors import Conflict, NotFound
 from backend.projects import Mirror
 from backend.services import Services
+from backend.settings import Settings
 from backend.versions import UNTRAINED, ModelVersion, combined_name
 from models.labels import LabelSchema, Objective
 
@@ -115,3 +116,32 @@ def test_versions_that_only_answer_clicks_predict_nothing(services: Services, mi
 
     assert services.versions.current(rows) == {}
     assert [each.name for each in services.versions.answering_clicks(rows).values()] == ["clicks-photo-v1"]
+
+
+def test_what_another_process_promotes_answers_at_once(
+    services: Services, settings: Settings, mirror: Mirror, three: list[ModelVersion]
+) -> None:
+    def current(services: Services) -> list[str]:
+        label_sets = services.projects.get(mirror.project.id).label_sets
+        return [version.id for version in services.versions.current(label_sets).values()]
+
+    other = Services.build(settings)
+    before = current(other)
+
+    services.versions.promote(three[0], reason="test")
+    after = current(other)
+    other.close()
+
+    assert (before, after) == ([three[2].id], [three[0].id])
+
+
+def test_a_version_stays_readable_when_the_transaction_it_was_read_in_is_rolled_back(
+    services: Services, mirror: Mirror, three: list[ModelVersion]
+) -> None:
+    label_sets = services.projects.get(mirror.project.id).label_sets
+
+    with services.database.transaction() as session:
+        services.versions.current(label_sets)
+        session.rollback()
+
+    assert combined_name(services.versions.current(label_sets)) == three[2].name

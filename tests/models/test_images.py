@@ -166,3 +166,44 @@ class TestAlpha:
         for content in (written.getvalue(), b"no picture"):
             with pytest.raises(BadImage):
                 images.read_alpha(content)
+
+
+@pytest.mark.parametrize(("kind", "mime_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp")])
+def test_a_file_is_examined_by_what_it_holds(kind: str, mime_type: str) -> None:
+    found = images.examine(io.BytesIO(encode(two_halves(), kind)))
+
+    assert found == images.FileFacts(mime_type, 40, 20)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_truncated_file_does_not_pass_examination(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    whole = encode(PillowImage.fromarray(noise), kind)
+
+    with pytest.raises(BadImage):
+        images.examine(io.BytesIO(whole[: len(whole) // 2]))
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"<svg/>", encode(two_halves(), "BMP")])
+def test_other_kinds_are_told_apart_from_broken_files(content: bytes) -> None:
+    with pytest.raises(images.UnknownKind):
+        images.examine(io.BytesIO(content))
+
+
+def test_examination_knows_how_many_pixels_are_too_many() -> None:
+    file = encode(two_halves(40, 20))
+
+    images.examine(io.BytesIO(file), max_pixels=800)
+    with pytest.raises(BadImage, match="40×20"):
+        images.examine(io.BytesIO(file), max_pixels=799)
+
+
+def test_a_thumbnail_is_upright_and_never_larger_than_the_image(tmp_path: Path) -> None:
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(encode(two_halves(400, 200), "JPEG", exif=exif))
+
+    sizes = [images.read(images.thumbnail(path, max_side_px=side_px)).pixels.shape[:2] for side_px in (100, 1000)]
+
+    assert sizes == [(100, 50), (400, 200)]

@@ -46,3 +46,9 @@ def test_a_session_says_how_large_it_is_and_where_it_computes(doubling: Path) ->
 
     assert session.num_bytes == doubling.stat().st_size
     assert session.device == "cpu"
+
+
+def test_the_only_input_may_have_had_another_name_in_an_earlier_release(doubling: Path) -> None:
+    (result,) = Session(doubling, device="cpu").run({"images": np.ones(2, dtype=np.float32)})
+
+    assert result.tolist() == [2.0, 2.0]

@@ -38,15 +38,16 @@ def revision(database_url: str) -> str | None:
         engine.dispose()
 
 
-def upgrade(database_url: str) -> None:
-    """Bring a database to `head`, creating it (SQLite) or its tables; quick where there is nothing to do.
+def upgrade(database_url: str, target: str = "") -> None:
+    """Bring a database to a revision, by default `head`, creating it (SQLite) or its tables; quick where it is there.
 
     Raises:
         Unavailable: It cannot be reached.
     """
     if database_url.startswith("sqlite:///"):
         Path(database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    if revision(database_url) == head():
+    target = target or head()
+    if revision(database_url) == target:
         return
     from alembic import command  # imported here: it takes half a second
     from alembic.config import Config
@@ -54,4 +55,4 @@ def upgrade(database_url: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(_HERE))
     config.set_main_option("sqlalchemy.url", database_url.replace("%", "%%"))
-    command.upgrade(config, "head")
+    command.upgrade(config, target)

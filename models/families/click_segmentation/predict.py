@@ -24,7 +24,7 @@ from models.labels import LabelSchema
 from models.regions import Region
 from models.runtime import Session
 
-INPUT = "pixels"
+INPUT = "images"
 NUM_INPUTS = 7
 """Red, green, blue, clicks in the thing, clicks outside it, the box, what the classical segmenter found."""
 STRIDE = 2

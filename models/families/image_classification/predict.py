@@ -14,7 +14,7 @@ from models.labels import LabelSchema, Objective
 from models.regions import Choice, Region
 from models.runtime import Session
 
-INPUT = "pixels"
+INPUT = "images"
 _CHUNK = 16
 """Images in one pass: more takes memory and is no faster."""
 

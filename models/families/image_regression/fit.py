@@ -68,7 +68,7 @@ def fit(
     (folder / _STATE).mkdir(parents=True, exist_ok=True)
     report.progress(Progress("reading images", 0, 1, 0.0))
     usable = _usable(examples, log=report.log)
-    pretrained = backbones.load_pretrained(settings.backbone, folder=weights)
+    pretrained = backbones.load_pretrained(settings.backbone, folder=weights) if settings.is_pretrained else None
     side_px = _choose_side_px(settings, usable, pretrained, device=device)
     material = _load(usable, schema, side_px=side_px, device=device, log=report.log)
     is_refit = len(material.examples) < _REFIT_BELOW

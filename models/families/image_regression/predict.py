@@ -17,7 +17,7 @@ from models.labels import LabelSchema, Scale
 from models.regions import Number, Region
 from models.runtime import Session
 
-INPUT = "pixels"
+INPUT = "images"
 _CHUNK = 16
 """Images in one pass: more takes memory and is no faster."""
 

@@ -21,7 +21,7 @@ from models.outlines import outline
 from models.regions import Polygon, Region
 from models.runtime import Session
 
-INPUT = "pixels"
+INPUT = "images"
 _CHUNK = 4
 _DEPTHS = (0.3, 0.45, 0.6, 0.75)
 """A seed is a part deeper than the first of these; it is divided where a later one leaves several parts of it."""

@@ -17,7 +17,7 @@ from models.labels import LabelSchema
 from models.regions import KeyPoint, Region
 from models.runtime import Session
 
-INPUT = "pixels"
+INPUT = "images"
 _CHUNK = 8
 """Images in one pass: more takes memory and is no faster."""
 _MAX_POINTS = 300

@@ -23,7 +23,7 @@ from models.metrics.overlaps import box_overlaps
 from models.regions import Box, Region
 from models.runtime import Session
 
-INPUT = "pixels"
+INPUT = "images"
 _CHUNK = 8
 _MOST_PEAKS = 1000
 _MOST_BOXES = 500

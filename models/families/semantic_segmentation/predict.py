@@ -15,7 +15,7 @@ from models.labels import LabelSchema
 from models.regions import Mask, Region
 from models.runtime import Session
 
-INPUT = "pixels"
+INPUT = "images"
 _CHUNK = 4
 
 # B batch, K labels, H height, W width

@@ -77,7 +77,7 @@ def project(services: Services) -> Mirror:
     config = parse(CONFIG)
     schemas = {binding.control_name: binding.schema for binding in config.bindings}
     mirror = services.projects.mirror("label_studio", "7.1795203195", document=CONFIG, schemas=schemas)
-    services.projects.note_contact(mirror.project.id)
+    services.projects.note_contact(mirror.origin)
     return services.projects.get(mirror.project.id)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from doubles import FakeLabelStudio
 
-from adapters.cli.banner import announce, ask_label_studio, needed_settings, webhook_rule
+from adapters.cli.banner import FIRST_KEY, announce, ask_label_studio, needed_settings, webhook_rule
+from backend.services import Services
 from backend.settings import LogFormat, Settings, WebhookAuth
 
 
@@ -66,3 +67,21 @@ def test_people_read_lines(
     assert "USE_DEFAULT_BANNED_SUBNETS=false" in said
     assert "Label Studio    1.23.2 at" in said
     assert fake_label_studio.pat not in said
+
+
+@pytest.mark.parametrize("log_format", [LogFormat.CONSOLE, LogFormat.JSON])
+def test_without_a_user_the_command_that_makes_the_first_key_is_told(
+    services: Services, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, log_format: LogFormat
+) -> None:
+    caplog.set_level("INFO")
+    settings = services.settings.model_copy(update={"log_format": log_format})
+
+    def is_told() -> bool:
+        caplog.clear()
+        announce(settings)
+        return FIRST_KEY in capsys.readouterr().out or FIRST_KEY in str([vars(record) for record in caplog.records])
+
+    before = is_told()
+    services.accounts.create_user("ada@example.com")
+
+    assert (before, is_told()) == (True, False)

@@ -29,7 +29,7 @@ def test_status_shows_the_connection_and_the_version_in_use(
 
 
 def test_status_is_there_for_programs_too(tandem: Tandem, services: Services, project: Mirror) -> None:
-    services.projects.note_contact(project.project.id, error="the label config is broken")
+    services.projects.note_contact(project.origin, error="the label config is broken")
 
     [told] = json.loads(tandem("status", "--json").output)
 

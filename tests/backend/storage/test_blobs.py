@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,11 @@ def test_a_folder_with_a_missing_blob_is_not_laid_out(blobs: BlobStore, tmp_path
         blobs.materialize({"a": blobs.put(b"1"), "b": "0" * 64}, folder)
 
     assert list(folder.parent.iterdir()) == []
+
+
+def test_an_open_file_is_kept_from_its_beginning(blobs: BlobStore) -> None:
+    stream = io.BytesIO(b"content")
+    stream.read()
+
+    assert blobs.put_stream(stream) == blobs.put(b"content")
+    assert blobs.path(blobs.put_stream(stream)).read_bytes() == b"content"

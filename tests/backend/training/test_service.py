@@ -203,7 +203,7 @@ def test_how_long_a_run_should_take_is_part_of_its_settings(
     services: Services, mirror: Mirror, settings: Settings, queue: InlineQueue
 ) -> None:
     hasty = settings.model_copy(update={"train_within_s": 30.0})
-    training = Training(services.database, queue, services.projects, hasty)
+    training = Training(services.database, queue, services.projects, services.allowances, hasty)
 
     [run] = training.wish(mirror.project.id, reason="test")
 

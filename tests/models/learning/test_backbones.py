@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.family import FamilyError
-from models.learning import backbones
+from models.family import ARCHITECTURES, FamilyError
 from models.learning.backbones import build_random, load_pretrained
 from models.learning.vision import load_torchvision
 
@@ -82,7 +81,7 @@ def test_weights_that_run_code_when_loaded_are_passed_over(tmp_path: Path) -> No
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("architecture", backbones.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_gives_features(architecture: str) -> None:
     backbone = build_random(architecture)
 

@@ -121,7 +121,7 @@ def test_a_fit_leaves_a_checkpoint_that_computes_maps(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"manifest.json", "model.onnx", "weights.pth"}
     assert (manifest.inputs["width_px"], manifest.inputs["height_px"]) == (32, 32)
     (maps,) = Session(tmp_path / "run" / checkpoint.ONNX, device="cpu").run(
-        {"pixels": np.zeros((1, 3, 32, 32), dtype=np.float32)}
+        {"images": np.zeros((1, 3, 32, 32), dtype=np.float32)}
     )
     assert maps.shape == (1, 1, 16, 16)
 

@@ -30,7 +30,7 @@ def test_the_file_computes_what_the_network_computes_on_batches_of_any_size(tmp_
 
     session = Session(tmp_path / "model.onnx", device="cpu")
     for pixels in batches(1, 2, 9):
-        (computed,) = session.run({"pixels": pixels.numpy()})
+        (computed,) = session.run({"images": pixels.numpy()})
         np.testing.assert_allclose(computed, network(pixels).detach().numpy(), atol=1e-5)
 
 
