@@ -45,8 +45,9 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 def options(settings: Settings) -> dict[str, Any]:
     """Return gunicorn's options, by the names its documentation uses."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return {
-        "bind": f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}",
+        "bind": [f"{host}:{port}" for port in (settings.port, settings.rest_port) if port is not None],
         "backlog": 1024,
         "workers": settings.web_workers or min(_num_cores(), MAX_WORKERS),
         "worker_class": "gthread",

@@ -50,6 +50,15 @@ def read_json(request: Request, *, decode: Callable[[bytes], Any] = decode_json)
         ) from error
     if not body:
         raise Invalid("The body is empty; a JSON object is expected.", code="body_invalid")
+    return parse_json(body, decode=decode)
+
+
+def parse_json(body: bytes, *, decode: Callable[[bytes], Any] = decode_json) -> Any:
+    """Decode a body.
+
+    Raises:
+        Invalid: It is not UTF-8, not JSON, nested too deeply, or holds NaN or Infinity.
+    """
     try:
         return decode(body)
     except RecursionError:
@@ -80,17 +89,23 @@ def error_answer(error: TandemError) -> Response:
     return response
 
 
-def word_errors(app: Flask, *, when_crashed: Callable[[str], object] = lambda _: None) -> None:
-    """Let an application word its errors so, and log them; nobody sees a traceback.
+def word_errors(
+    app: Flask,
+    *,
+    when_crashed: Callable[[str], object] = lambda _: None,
+    find_words: Callable[[str], Callable[[TandemError], Response] | None] = lambda _: None,
+) -> None:
+    """Let an application word its errors, and log them; nobody sees a traceback.
 
     Args:
         app: The application.
         when_crashed: Called with the route of a request that ended with an error that nobody expected.
+        find_words: Returns how the API that a path belongs to words errors; None: as `error_answer` does.
     """
 
     @app.errorhandler(TandemError)
     def expected(error: TandemError) -> Response:
-        response = error_answer(error)
+        response = (find_words(request.path) or error_answer)(error)
         log.warning(
             "request refused", extra={"status": response.status_code, "code": error.code, "reason": error.message}
         )
@@ -98,7 +113,9 @@ def word_errors(app: Flask, *, when_crashed: Callable[[str], object] = lambda _:
 
     @app.errorhandler(HTTPException)
     def of_http(error: HTTPException) -> Response:
-        response = plain_error(error.code or 500, error.description or error.name)
+        status, sentence = error.code or 500, error.description or error.name
+        word = find_words(request.path)
+        response = word(_as_our_own(status, sentence)) if word else plain_error(status, sentence)
         for name, value in error.get_headers():
             if name.lower() == "allow":
                 response.headers[name] = value
@@ -109,7 +126,21 @@ def word_errors(app: Flask, *, when_crashed: Callable[[str], object] = lambda _:
         route = request.url_rule.endpoint if request.url_rule else "unknown"
         when_crashed(route)
         log.exception("request crashed", extra={"route": route})
-        return plain_error(500, f"an internal error ({type(error).__name__}); the log says more under this request id")
+        sentence = f"an internal error ({type(error).__name__}); the log says more under this request id"
+        word = find_words(request.path)
+        return word(TandemError(sentence, code="internal")) if word else plain_error(500, sentence)
+
+
+def _as_our_own(status: int, sentence: str) -> TandemError:
+    """Turn an error of HTTP itself into one of ours, for APIs with words of their own."""
+    match status:
+        case 404:
+            return NotFound(sentence, code="not_found")
+        case 405:
+            return TandemError(sentence, code="method_not_allowed")
+        case 413:
+            return LimitExceeded(sentence, code="payload_too_large")
+    return Invalid(sentence) if status < 500 else TandemError(sentence, code="internal")
 
 
 def plain_error(status: int, detail: str) -> Response:

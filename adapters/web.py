@@ -10,9 +10,15 @@ from collections.abc import Callable
 from flask import Blueprint, Flask, Response, g, request
 
 from adapters.console import routes as console
+from adapters.discovery import routes as discovery
 from adapters.http import BasicAuth, storable, word_errors
 from adapters.label_studio import contract as label_studio
+from adapters.label_studio.backends import routes as ml_backends
+from adapters.mlp import routes as mlp
+from adapters.operations import Api
+from adapters.transfer import allow_pages, preflight
 from backend import logs
+from backend.errors import TandemError
 from backend.ids import new_id
 from backend.metrics import ERRORS, REQUEST_SECONDS, REQUESTS
 from backend.services import Services
@@ -20,7 +26,14 @@ from backend.settings import Settings
 
 log = logging.getLogger(__name__)
 
-APIS: tuple[Callable[[Services, BasicAuth], Blueprint], ...] = (console.blueprint, label_studio.blueprint)
+APIS: tuple[Callable[[Services, BasicAuth], Blueprint], ...] = (
+    console.blueprint,
+    label_studio.blueprint,
+    mlp.blueprint,
+    ml_backends.blueprint,
+)
+SPOKEN: tuple[Api, ...] = (mlp.api, ml_backends.api)
+"""Those of them that word errors in their own way."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -43,26 +56,36 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     auth = BasicAuth(settings.basic_auth_user, settings.basic_auth_pass.get_secret_value())
     for api in APIS:
         app.register_blueprint(api(services, auth))
-    _observe(app)
-    word_errors(app, when_crashed=lambda route: ERRORS.labels(route).inc())
+    app.register_blueprint(discovery.blueprint(SPOKEN))
+    _observe(app, settings)
+    word_errors(app, when_crashed=lambda route: ERRORS.labels(route).inc(), find_words=_find_words)
     return app
 
 
-def _observe(app: Flask) -> None:
+def _find_words(path: str) -> Callable[[TandemError], Response] | None:
+    return next((api.dialect.word for api in SPOKEN if api.covers(path)), None)
+
+
+def _observe(app: Flask, settings: Settings) -> None:
+    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+
     @app.before_request
-    def begin() -> None:
+    def begin() -> Response | None:
         said = request.headers.get("X-Request-Id", "")
         g.request_id = said if _REQUEST_ID.fullmatch(said) else new_id().upper()
         g.started = time.perf_counter()
         g.log_context = logs.context(request_id=g.request_id)
         g.log_context.__enter__()
+        g.base_url = settings.base_url.rstrip("/") or f"{request.scheme}://{request.host}"
         storable("The path", request.path)
+        return preflight(origins)
 
     @app.after_request
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.started
         route = request.url_rule.endpoint if request.url_rule else "unknown"
         response.headers["X-Request-Id"] = g.request_id
+        allow_pages(response, origins)
         REQUESTS.labels(route, response.status_code).inc()
         REQUEST_SECONDS.labels(route).observe(seconds)
         level = logging.DEBUG if route in ("contract.health", "contract.root") else logging.INFO

@@ -57,6 +57,18 @@ def test_every_option_is_one_that_gunicorn_knows() -> None:
     assert config.control_socket_disable
 
 
+def test_a_second_port_is_opened_only_where_one_is_named() -> None:
+    """N-024."""
+    config = Config()
+
+    config.set("bind", options(Settings(host="127.0.0.1", port=9090, rest_port=8080))["bind"])
+    named = config.address
+    config.set("bind", options(Settings(host="127.0.0.1", port=9090))["bind"])
+
+    assert named == [("127.0.0.1", 9090), ("127.0.0.1", 8080)]
+    assert config.address == [("127.0.0.1", 9090)]
+
+
 def test_threads_and_processes_follow_the_settings() -> None:
     assert options(Settings(web_workers=7, web_threads=5))["workers"] == 7
     assert options(Settings(web_workers=7, web_threads=5))["threads"] == 5
