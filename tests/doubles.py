@@ -95,7 +95,7 @@ class FakeWeb:
                     fake.asked.append(asked)
                 _send(self, asked, fake._next_fault(asked.path) or fake.answer(asked))
 
-            do_POST = do_DELETE = do_GET  # noqa: N815 - the names are the standard library's
+            do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the names are the standard library's
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -146,12 +146,12 @@ class FakeWeb:
 
 
 class FakeLabelStudio(FakeWeb):
-    """A Label Studio server, as far as media, projects and annotated tasks are read from it.
+    """A Label Studio server, as far as media, projects and annotated tasks are read from it, or written to it.
 
     Fill the dictionaries: `uploads` by "<project>/<file>", `local_files` by path below its root, `cloud` by URI with
     the content or any Answer, such as a redirect to where it is signed for, `projects` by id with their JSON, and
     `tasks` by project id with their JSON, annotations included. `predictions` are those imported, except where
-    `refuses` finds fault with one. It takes `pat` and `legacy_token`.
+    `refuses` finds fault with one, and `connections` the ML backends. It takes `pat` and `legacy_token`.
     """
 
     def __init__(self, *, base_path: str = "", legacy_enabled: bool = True, access_lifetime_s: int = 300) -> None:
@@ -170,6 +170,7 @@ class FakeLabelStudio(FakeWeb):
         self.tasks: dict[int, list[dict[str, Any]]] = {}
         self.predictions: list[dict[str, Any]] = []
         self.refuses: Callable[[dict[str, Any]], bool] | None = None
+        self.connections: list[dict[str, Any]] = []
 
     @property
     def url(self) -> str:
@@ -190,7 +191,19 @@ class FakeLabelStudio(FakeWeb):
     def _answer_known(self, path: str, asked: Asked) -> Answer:
         if path == "/api/current-user/whoami":
             return as_json({"id": 1, "email": "admin@example.com"})
+        if path == "/api/projects/":
+            return self._projects(asked)
+        if path == "/api/ml/" and path not in self.answers:
+            return self._ml(asked)
+        found = re.fullmatch(r"/api/ml/(\d+)", path)
+        if found and int(found[1]) <= len(self.connections):
+            self.connections[int(found[1]) - 1].update(json.loads(asked.body))
+            return as_json(self.connections[int(found[1]) - 1])
+        if found := re.fullmatch(r"/api/projects/(\d+)/import", path):
+            return self.import_tasks(int(found[1]), json.loads(asked.body))
         if found := re.fullmatch(r"/api/projects/(\d+)/?", path):
+            if asked.method == "PATCH" and int(found[1]) in self.projects:
+                self.projects[int(found[1])].update(json.loads(asked.body))
             project = self.projects.get(int(found[1]))
             return as_json(project) if project else as_json({"status_code": 404}, 404)
         if path == "/api/tasks/":
@@ -216,6 +229,33 @@ class FakeLabelStudio(FakeWeb):
             return Answer(body=stored) if isinstance(stored, bytes) else stored
         return super().answer(asked)
 
+    def _projects(self, asked: Asked) -> Answer:
+        if asked.method == "GET":
+            return as_json({"results": list(self.projects.values()), "next": None})
+        with self._lock:
+            number = max(self.projects, default=0) + 1
+            made = {"id": number, "created_at": "2026-11-20T19:33:15.123456Z", **json.loads(asked.body)}
+            self.projects[number], self.tasks[number] = made, []
+        return as_json(made, 201)
+
+    def _ml(self, asked: Asked) -> Answer:
+        if asked.method == "GET":
+            return as_json([each for each in self.connections if str(each["project"]) == asked.query["project"]])
+        made = {"id": len(self.connections) + 1, **json.loads(asked.body)}
+        self.connections.append(made)
+        return as_json(made, 201)
+
+    def import_tasks(self, project_id: int, sent: list[dict[str, Any]]) -> Answer:
+        with self._lock:
+            first = 1 + max((each["id"] for tasks in self.tasks.values() for each in tasks), default=100)
+            for number, task in enumerate(sent, first):
+                said = [
+                    {"was_cancelled": False, **each, "id": 1000 * number, "import_id": each.get("id")}
+                    for each in task.get("annotations", [])
+                ]
+                self.tasks[project_id].append({"id": number, "data": task["data"], "annotations": said})
+        return as_json({"task_count": len(sent)}, 201)
+
     def _list_tasks(self, asked: Asked) -> Answer:
         project_id = int(asked.query["project"])
         if project_id not in self.tasks:
@@ -232,7 +272,7 @@ class FakeLabelStudio(FakeWeb):
     def _fulfils(self, task: dict[str, Any], condition: dict[str, Any]) -> bool:
         column, value = condition["filter"].removeprefix("filter:tasks:"), condition["value"]
         if column == "id":
-            return bool(task["id"] > value)
+            return bool(task["id"] <= value if condition["operator"] == "less_or_equal" else task["id"] > value)
         if column == "annotations_ids":
             return bool(task["annotations"]) is not value
         assert (column, condition["operator"]) == ("predictions_model_versions", "not_contains")

@@ -1,0 +1,1 @@
+"""The mlp API: projects, images, label sets, training, inference, evaluation and download for agents."""
