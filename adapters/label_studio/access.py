@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import OrderedDict
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
+from adapters.identifiers import read_id
 from adapters.label_studio.addresses import is_private_address, names_this_machine
 from adapters.label_studio.client import LabelStudio
-from adapters.label_studio.media import Media
+from adapters.label_studio.media import Media, MediaFile
+from backend.errors import NotFound
 from backend.projects import Origin
 from backend.services import Services
 
 KIND = "label_studio"
 """The kind of origin that this adapter owns."""
+_OWN_IMAGE = re.compile(r"/images/(?P<id>[^/]+)/file$")
 _KEPT = 16
 _LOOKED_UP_S = 60
 
@@ -55,11 +59,28 @@ class Access:
                     local_files_root=settings.local_files_root,
                     allow_private=settings.allow_local_fetch,
                     verify=settings.verify_tls,
+                    find_own=self._find_own,
                 )
             self._media.move_to_end((url, token))
             while len(self._media) > _KEPT:
                 self._media.popitem(last=False)
         return media
+
+    def _find_own(self, uri: str) -> MediaFile | None:
+        """Return the image that an address stands for which only we can have signed, wherever it says that we are."""
+        try:
+            parts = urlsplit(uri)
+        except ValueError:
+            return None
+        found = _OWN_IMAGE.search(parts.path)
+        signature = parse_qs(parts.query).get("sig")
+        if found is None or signature is None:
+            return None
+        try:
+            file = self._services.images.signed_file(read_id("image_id", found["id"]), signature[0])
+        except NotFound:
+            return None
+        return MediaFile(file.path, file.tag)
 
     def _address(self, origin: Origin | None) -> tuple[str, str, bool]:
         """Return URL, token, and whether the operator chose them."""

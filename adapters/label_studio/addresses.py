@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import requests
@@ -31,7 +32,7 @@ def is_private_address(host: str) -> bool:
     (True, True, False)
     """
     try:
-        return not all(_is_public(address) for address in _resolve(host.strip("[]"), None))
+        return not all(is_public(address) for address in _resolve(host.strip("[]"), None))
     except (OSError, UnicodeError):
         return False
 
@@ -48,7 +49,7 @@ def names_this_machine(url: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        address = _innermost(ipaddress.ip_address(host))
+        address = innermost(ipaddress.ip_address(host))
     except ValueError:
         return False
     return address.is_loopback or address.is_unspecified
@@ -69,34 +70,71 @@ def is_same_server(known: str, url: str) -> bool:
     return host == known_host and (is_upgrade or (scheme, port) == (known_scheme, known_port))
 
 
-class PublicOnlyAdapter(HTTPAdapter):
-    """Connects to public addresses only, and never through a proxy, which would look the name up again.
+AddressCheck = Callable[[str, "Sequence[IPAddress]"], None]
 
-    A host is refused when any of its addresses is not public, and the connection is made to an address that was
-    checked, so that a name server cannot answer differently in between.
 
-    Raises:
-        Denied: From any request, with the code ``media_private_address``.
+class CheckedAdapter(HTTPAdapter):
+    """Connects only to addresses that pass a check, and never through a proxy, which would look the name up again.
+
+    All addresses of a host are checked, and the connection is made to one that was, so that a name server cannot
+    answer differently in between.
+
+    Args:
+        check: Called with a host and its addresses; raises where none of them may be called.
+        **options: See `HTTPAdapter`.
     """
+
+    def __init__(self, check: AddressCheck, **options: Any) -> None:
+        self._check = check
+        super().__init__(**options)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools that use our connections."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+        class Plain(_CheckedHTTPConnection):
+            checks = (self._check,)
+
+        class Secure(_CheckedHTTPSConnection):
+            checks = (self._check,)
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send without proxies."""
         return super().send(request, *args, **{**kwargs, "proxies": None})
 
 
-class _PublicHTTPConnection(HTTPConnection):
+class PublicOnlyAdapter(CheckedAdapter):
+    """Connects to public addresses only: a host is refused when any of its addresses is not public.
+
+    Raises:
+        Denied: From any request, with the code ``media_private_address``.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(_require_public, **options)
+
+
+class _CheckedHTTPConnection(HTTPConnection):
+    checks: ClassVar[Sequence[AddressCheck]] = ()
+
     def _new_conn(self) -> socket.socket:
         # NOTE: urllib3 connects to _dns_host and uses it for nothing else meanwhile; TLS checks the name afterwards.
         name = self._dns_host
         failure: HTTPError | None = None
         try:
-            for address in _public_addresses(name, self.port):
-                self._dns_host = address
+            addresses = _resolve(name, self.port)
+            for check in self.checks:
+                check(name, addresses)
+            for address in addresses:
+                self._dns_host = str(address)
                 try:
                     return super()._new_conn()
                 except HTTPError as error:
@@ -109,16 +147,8 @@ class _PublicHTTPConnection(HTTPConnection):
         raise failure
 
 
-class _PublicHTTPSConnection(_PublicHTTPConnection, HTTPSConnection):
+class _CheckedHTTPSConnection(_CheckedHTTPConnection, HTTPSConnection):
     pass
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _PublicHTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _PublicHTTPSConnection
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -128,15 +158,13 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     return scheme, (parts.host or "").lower(), parts.port or {"http": 80, "https": 443}.get(scheme)
 
 
-def _public_addresses(host: str, port: int | None) -> list[str]:
-    addresses = _resolve(host, port)
-    if not all(_is_public(address) for address in addresses):
+def _require_public(host: str, addresses: Sequence[IPAddress]) -> None:
+    if not all(is_public(address) for address in addresses):
         raise Denied(
             f"{host} has a private address, and media are fetched from public ones only; set ALLOW_LOCAL_FETCH=true "
             "if everybody who can add tasks in Label Studio may read from this network.",
             code="media_private_address",
         )
-    return [str(address) for address in addresses]
 
 
 def _resolve(host: str, port: int | None) -> list[IPAddress]:
@@ -144,13 +172,14 @@ def _resolve(host: str, port: int | None) -> list[IPAddress]:
     return [ipaddress.ip_address(address[0]) for *_, address in found]
 
 
-def _is_public(address: IPAddress) -> bool:
-    inner = _innermost(address)
+def is_public(address: IPAddress) -> bool:
+    """Say whether an address is on the public internet, see `is_private_address`."""
+    inner = innermost(address)
     is_site_local = isinstance(inner, ipaddress.IPv6Address) and inner.is_site_local
     return inner.is_global and not (inner.is_multicast or inner.is_reserved or is_site_local)
 
 
-def _innermost(address: IPAddress) -> IPAddress:
+def innermost(address: IPAddress) -> IPAddress:
     """Return the IPv4 address that an IPv6 address carries, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address

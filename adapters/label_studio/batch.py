@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from contextvars import copy_context
 from typing import Any
 
 from adapters.label_studio.access import Access
-from adapters.label_studio.client import (
-    IS_NOT_ANNOTATED,
-    SETUP_FAULTS,
-    URL_MISSING,
-    LabelStudio,
-    TaskPage,
-    lacks_prediction,
-)
+from adapters.label_studio.client import SETUP_FAULTS, URL_MISSING, LabelStudio, TaskPage
+from adapters.label_studio.conditions import IS_NOT_ANNOTATED, has_id_up_to, lacks_prediction
 from adapters.label_studio.label_config import parse
 from adapters.label_studio.prediction import TaskPredictor
 from adapters.label_studio.results import EncodedPrediction
 from adapters.label_studio.wire import PredictParams, ProjectUid, Task, read
 from backend.errors import Invalid, TandemError, Unavailable
-from backend.inference.job import JobLost, PredictionJob
+from backend.inference.custody import work_on
+from backend.inference.job import PredictionJob
 from backend.services import Services
 from backend.versions import UNTRAINED
 
@@ -58,22 +52,8 @@ class BatchPrediction:
 
     def work(self, job_id: str, attempt: int) -> None:
         """Work on a job for a while, and leave the rest to the next slice."""
-        jobs = self._services.prediction_jobs
-        try:
-            job = jobs.claim(job_id, attempt)
-            with _heartbeat(self._services, job):
-                self._work(job)
-        except JobLost:
-            log.info("prediction job is no longer ours", extra={"job_id": job_id})
-        except TandemError as error:
-            self._fail(job, error.message)
-        except Exception as error:
-            log.exception("prediction job crashed", extra={"job_id": job_id})
-            self._fail(job, f"an internal error ended the job ({type(error).__name__}); the worker's log says more")
-
-    def _fail(self, job: PredictionJob, sentence: str) -> None:
-        with suppress(JobLost):
-            self._services.prediction_jobs.end(job, error=sentence)
+        every_s = self._services.settings.heartbeat_s
+        work_on(self._services.prediction_jobs, job_id, attempt, self._work, every_s=every_s)
 
     def _work(self, job: PredictionJob) -> None:
         mirror = self._services.projects.get(job.project_id)
@@ -209,6 +189,8 @@ def _conditions(client: LabelStudio, selection: Mapping[str, Any]) -> list[Mappi
     conditions: list[Mapping[str, Any]] = []
     if selection.get("is_unlabelled"):
         conditions.append(IS_NOT_ANNOTATED)
+    if selection.get("up_to") is not None:
+        conditions.append(has_id_up_to(int(selection["up_to"])))
     if selection.get("view") is not None:
         conditions += client.get_view_conditions(int(selection["view"]))
     return conditions
@@ -231,26 +213,3 @@ def _import(client: LabelStudio, project_id: int, entries: Sequence[Mapping[str,
 def _is_ours(name: str, versions: set[str]) -> bool:
     is_combined = re.fullmatch(r"\d+-versions-[0-9a-f]{16}", name) is not None
     return name == UNTRAINED or is_combined or set(name.split("+")) <= versions
-
-
-@contextmanager
-def _heartbeat(services: Services, job: PredictionJob) -> Iterator[None]:
-    """While a slice is worked on, say so every few seconds."""
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(services.settings.heartbeat_s):
-            try:
-                services.prediction_jobs.beat(job)
-            except JobLost:
-                return
-            except TandemError as error:
-                log.warning("heartbeat failed", extra={"job_id": job.id, "reason": error.message})
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

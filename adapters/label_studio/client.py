@@ -7,15 +7,14 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from http.cookiejar import DefaultCookiePolicy
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
-from adapters.label_studio.addresses import PublicOnlyAdapter, is_same_server
+from adapters.label_studio.addresses import is_same_server
+from adapters.label_studio.conditions import IS_ANNOTATED, is_newer_than
+from adapters.label_studio.session import new_session
 from adapters.label_studio.tokens import HOW_TO_GET_ONE, TOKEN_REFUSED, ApiKey, KeyKind
 from backend.errors import Denied, Invalid, NotFound, Unavailable
 
@@ -32,22 +31,6 @@ _READ_S = 30.0
 _PAGE_READ_S = 120.0
 _TASKS_PER_PAGE = 200
 GATEWAY_FAULTS = {502, 503, 504}
-
-
-IS_ANNOTATED: Mapping[str, Any] = MappingProxyType(
-    {"filter": "filter:tasks:annotations_ids", "operator": "empty", "type": "String", "value": False}
-)
-IS_NOT_ANNOTATED: Mapping[str, Any] = MappingProxyType({**IS_ANNOTATED, "value": True})
-
-
-def lacks_prediction(model_version: str) -> Mapping[str, Any]:
-    """Return the Data Manager's condition for tasks that have no prediction of a version."""
-    return {
-        "filter": "filter:tasks:predictions_model_versions",
-        "operator": "not_contains",
-        "type": "List",
-        "value": [model_version],
-    }
 
 
 @dataclass(frozen=True)
@@ -127,7 +110,7 @@ class LabelStudio:
             Unavailable: Label Studio does not answer.
         """
         with self._ask("GET", f"{self.url}/api/version", headers={}, read_s=_READ_S) as response:
-            return str(self._read_json(response)["release"])
+            return str(self.read_json(response)["release"])
 
     def get_project(self, project_id: int) -> LabelStudioProject:
         """Return a project.
@@ -186,8 +169,10 @@ class LabelStudio:
         Raises:
             NotFound, Denied, Unavailable: See `fetch_annotated_tasks`.
         """
-        newer = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": after}
-        query = {"filters": {"conjunction": "and", "items": [newer, *conditions]}, "ordering": ["tasks:id"]}
+        query = {
+            "filters": {"conjunction": "and", "items": [is_newer_than(after), *conditions]},
+            "ordering": ["tasks:id"],
+        }
         page = self._get_json(
             "/api/tasks/",
             {
@@ -258,6 +243,29 @@ class LabelStudio:
             response = self._open_once(url, headers or {}, read_s)
         return response
 
+    def forward(self, method: str, path: str, *, headers: Mapping[str, str], content: bytes) -> requests.Response:
+        """Pass somebody's request on and return the answer, whatever its status, with its body unread.
+
+        Our token says who asks, unless the headers do.
+
+        Raises:
+            Denied: It has expired, could not be exchanged, or was refused.
+            Unavailable: Label Studio does not answer, or from somewhere else.
+        """
+        url = f"{self.url}{path}"
+        for _ in range(2):
+            ours = None if "Authorization" in headers else self._key.header()
+            sent = {**headers, "Authorization": ours} if ours else headers
+            response = self._ask(method, url, headers=sent, read_s=_PAGE_READ_S, content=content)
+            if response.is_redirect:
+                self.read_json(response)
+            if response.status_code != 401 or "Authorization" in headers:
+                return response
+            response.close()
+            if not self._key.forget(ours):
+                break
+        raise self.refusal()
+
     def refusal(self) -> Denied:
         """Return the error to raise when this server answers 401: what is wrong with the token and what to do."""
         reason = {
@@ -283,7 +291,7 @@ class LabelStudio:
         ) as response:
             if response.status_code in {400, 401, 403}:
                 raise self.refusal()
-            access = self._read_json(response).get("access")
+            access = self.read_json(response).get("access")
         if not isinstance(access, str):
             raise Unavailable(f"Label Studio at {self.url} gave no access token for LABEL_STUDIO_API_KEY.")
         log.debug("access token renewed", extra={"label_studio": self.url})
@@ -294,7 +302,7 @@ class LabelStudio:
         with self.open(url, {"Accept": "application/json"}, read_s=read_s) as response:
             if response.status_code == 401:
                 raise self.refusal()
-            return self._read_json(response)
+            return self.read_json(response)
 
     def _send_json(self, method: str, path: str, body: Any) -> None:
         for _ in range(2):
@@ -309,11 +317,16 @@ class LabelStudio:
                 if response.status_code == 400:
                     raise Invalid(f"Label Studio refused: {response.text[:500]}", code="refused_by_label_studio")
                 if response.status_code not in (201, 204):
-                    self._read_json(response)
+                    self.read_json(response)
                 return
         raise self.refusal()
 
-    def _read_json(self, response: requests.Response) -> Any:
+    def read_json(self, response: requests.Response) -> Any:
+        """Return what an answer with the status 200 says.
+
+        Raises:
+            NotFound, Denied, Unavailable: See `fetch_annotated_tasks`.
+        """
         status, path = response.status_code, urlsplit(response.url).path
         if status == 403:
             raise Denied(
@@ -346,7 +359,14 @@ class LabelStudio:
         )
 
     def _ask(
-        self, method: str, url: str, *, headers: Mapping[str, str], read_s: float, body: Any = None
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        read_s: float,
+        body: Any = None,
+        content: bytes | None = None,
     ) -> requests.Response:
         try:
             return self._session.request(
@@ -354,6 +374,7 @@ class LabelStudio:
                 url,
                 headers=dict(headers),
                 json=body,
+                data=content,
                 stream=True,
                 allow_redirects=False,
                 timeout=(_CONNECT_S, read_s),
@@ -370,23 +391,3 @@ class LabelStudio:
                 "this machine can reach it.",
                 code=UNREACHABLE,
             ) from error
-
-
-class NoCredentials(requests.auth.AuthBase):
-    """Adds nothing; without it, requests would send what a .netrc file holds and overwrite our header with it."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Return the request as it is."""
-        return request
-
-
-def new_session(*, verify: bool, allow_private: bool) -> requests.Session:
-    """Return a session that threads can share: it keeps connections, but neither cookies nor credentials."""
-    session = requests.Session()
-    session.verify = verify
-    session.auth = NoCredentials()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = (HTTPAdapter if allow_private else PublicOnlyAdapter)(pool_maxsize=32)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session

@@ -11,8 +11,9 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import Gone
 
 from adapters.http import BasicAuth, answer, challenge, read_json, storable, unauthorized
-from adapters.label_studio import click_sets, webhook_event, wire
+from adapters.label_studio import webhook_event, wire
 from adapters.label_studio.access import KIND, Access
+from adapters.label_studio.described import take_note
 from adapters.label_studio.interactive import InteractivePredictor
 from adapters.label_studio.label_config import LabelConfig, parse
 from adapters.label_studio.lean_json import decode_without_masks
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 MODEL_CLASS = "Tandem"
 _MAX_DEPTH = 100
 _JOB_STATUS = {
+    RunState.DRAFT: "deferred",
     RunState.PENDING: "queued",
     RunState.QUEUED: "queued",
     RunState.RUNNING: "started",
@@ -107,7 +109,7 @@ class Contract:
         except Invalid as error:
             log.warning("label config refused", extra={"uid": uid, "reason": error.message})
             if (known := self._services.projects.find(KIND, uid)) is not None:
-                self._services.projects.note_contact(known.project.id, error=error.message)
+                self._services.projects.note_contact(known.origin, error=error.message)
             raise
         mirror = self._mirror(
             uid,
@@ -122,7 +124,7 @@ class Contract:
             log.info(
                 "control not learnt", extra={"uid": uid, "control": control.control_name, "reason": control.reason}
             )
-        self._services.projects.note_contact(mirror.project.id)
+        self._services.projects.note_contact(mirror.origin)
         return answer({"model_version": combined_name(self._current(mirror))})
 
     def predict(self) -> Response:
@@ -142,13 +144,13 @@ class Contract:
         try:
             predictions = self._predictor.predict(mirror, config, current, body.tasks, body.params)
         except TandemError as error:
-            self._services.projects.note_contact(mirror.project.id, error=error.message)
+            self._services.projects.note_contact(mirror.origin, error=error.message)
             raise
         except Exception as error:
             sentence = f"predicting crashed ({type(error).__name__}); the log of the server says more"
-            self._services.projects.note_contact(mirror.project.id, error=sentence)
+            self._services.projects.note_contact(mirror.origin, error=sentence)
             raise
-        self._services.projects.note_contact(mirror.project.id)
+        self._services.projects.note_contact(mirror.origin)
         return _results(predictions, version)
 
     def webhook(self) -> Response:
@@ -195,7 +197,7 @@ class Contract:
         try:
             self._mirror(origin.uid, document, parse(document))
         except Invalid as error:
-            self._services.projects.note_contact(origin.project_id, error=error.message)
+            self._services.projects.note_contact(origin, error=error.message)
             return answer({"status": "ignored", "detail": error.message})
         return answer({"status": "updated"})
 
@@ -217,7 +219,7 @@ class Contract:
         runs = self._services.training.wish(origin.project_id, reason=reason, supplied=supplied)
         if not runs:
             raise Invalid(_nothing_to_learn(parse(origin.document)), code="nothing_to_learn")
-        self._services.projects.note_contact(origin.project_id)
+        self._services.projects.note_contact(origin)
         return answer({"status": "ok", "job": runs[0].id, "jobs": [run.id for run in runs]}, 201)
 
     def versions(self) -> Response:
@@ -253,7 +255,7 @@ class Contract:
         uid = request.args.get("project", "")
         mirror = self._services.projects.find(KIND, str(wire.ProjectUid.parse(uid)))
         runs = self._services.training.of_project(mirror.project.id) if mirror else []
-        busy = [run.id for run in runs if not RunState(run.state).is_final]
+        busy = [run.id for run in runs if RunState(run.state).is_open]
         return answer({"is_training": bool(busy), "jobs": busy})
 
     def validate(self) -> Response:
@@ -305,12 +307,7 @@ class Contract:
         return self._mirror(uid, document, config, is_trusted=self._auth.is_on), config
 
     def _mirror(self, uid: str, document: str, config: LabelConfig, **said: Any) -> Mirror:
-        clicks = click_sets.click_sets(config)
-        schemas = {binding.control_name: binding.schema for binding in config.bindings}
-        schemas |= {each.name: click_sets.SCHEMA for each in clicks}
-        fields = {each.control_name: each.data_key for each in config.bindings}
-        fields |= {each.name: each.data_key for each in clicks}
-        return self._services.projects.mirror(KIND, uid, document=document, schemas=schemas, fields=fields, **said)
+        return take_note(self._services.projects, uid, document, config, **said)
 
     def _known(self, uid: str) -> Mirror:
         mirror = self._services.projects.find(KIND, uid)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from adapters.label_studio import texts
@@ -15,6 +16,7 @@ from adapters.label_studio.access import Access
 from adapters.label_studio.batch import BatchPrediction
 from adapters.label_studio.click_sets import click_sets
 from adapters.label_studio.client import SETUP_FAULTS, URL_MISSING, LabelStudio
+from adapters.label_studio.conditions import has_id_up_to
 from adapters.label_studio.label_config import Binding, LabelConfig, parse
 from adapters.label_studio.media import Media
 from adapters.label_studio.results import decode
@@ -26,13 +28,14 @@ from backend.services import Services
 from backend.tasks import GivenAnnotation, GivenMedia, GivenTask
 from backend.training import snapshot
 from backend.training.custody import custody
-from backend.training.run import RunState, TrainingRun
+from backend.training.run import RunState
 from backend.training.service import RunLost
 from models.labels import Medium
 from models.texts import BadText
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_Tell = Callable[[str], None]
 
 _RETRIES_S = (1, 2, 4, 8, 15)
 _FETCHERS = 8
@@ -66,23 +69,66 @@ class Collection:
             return
         with custody(training, run, every_s=self._services.settings.heartbeat_s):
             mirror = self._services.projects.get(run.project_id)
-            given = list(self._given_tasks(run, mirror))
-            self._services.tasks.replace(run.project_id, given)
+            given, _ = self._renew(mirror, supplied=run.supplied, tell=partial(training.add_line, run))
             label_set = self._services.projects.get_label_set(run.label_set_id)
-            items = self._services.tasks.labelled_items(label_set)
-            training.add_line(run, f"collected {len(items)} labelled items for {label_set.name!r}")
-            if given and not any(item.regions for item in items):
+            taken, counts = snapshot.take(run, label_set, self._services.tasks, self._services.blobs)
+            num_labelled = counts.num_train + counts.num_held_out
+            training.add_line(run, f"collected {num_labelled} labelled items for {label_set.name!r}")
+            if given and not counts.num_regions:
                 # Not a failure: a project has controls that nobody has used yet, or that only serve for clicks.
                 training.add_line(run, f"nothing is labelled with {label_set.name!r} yet, so there is nothing to learn")
                 training.end(run, RunState.CANCELLED)
                 return
-            training.collected(run, snapshot.store(self._services.blobs, label_set.schema, items))
+            training.collected(run, taken, counts=counts)
 
-    def _given_tasks(self, run: TrainingRun, mirror: Mirror) -> Iterator[GivenTask]:
+    def refresh(self, project_id: str) -> int:
+        """Bring what people said in Label Studio here; return how many labelled images are gone there.
+
+        Raises:
+            TandemError: It cannot be had; nothing has changed.
+        """
+
+        def tell(line: str) -> None:
+            log.warning("annotation not collected", extra={"project_id": project_id, "reason": line})
+
+        return self._renew(self._services.projects.get(project_id), tell=tell)[1]
+
+    def _renew(self, mirror: Mirror, *, supplied: str | None = None, tell: _Tell) -> tuple[list[GivenTask], int]:
+        """Let our annotations be those that Label Studio has; images that only we have left keep theirs.
+
+        Args:
+            mirror: Of which project.
+            supplied: Blob with annotated tasks, in place of those that Label Studio has.
+            tell: Takes what a person should know, sentence by sentence.
+        """
+        given = list(self._given_tasks(mirror, supplied, tell))
+        gone = set() if supplied else self._find_gone(mirror, {each.external_id for each in given})
+        self._services.tasks.replace(mirror.project.id, given, spared=gone)
+        return given, len(gone)
+
+    def _find_gone(self, mirror: Mirror, annotated: set[str]) -> set[str]:
+        """Return the tasks of images that were uploaded here, and that Label Studio no longer has."""
+        silent = self._services.mirrors.labelled_there(mirror.project.id) - annotated
+        client = self._access.client(mirror.origin)
+        assert client is not None, "annotations have just been read from it"
+        number = ProjectUid.parse(mirror.origin.uid).id
+        return {
+            external_id
+            for external_id in silent
+            if not client.list_tasks(
+                number,
+                [has_id_up_to(int(external_id))],
+                after=int(external_id) - 1,
+                limit=1,
+                with_annotations=False,
+            ).tasks
+        }
+
+    def _given_tasks(self, mirror: Mirror, supplied: str | None, tell: _Tell) -> Iterator[GivenTask]:
         client = self._access.client(mirror.origin)
         config = parse(mirror.origin.document)
-        if run.supplied is not None:
-            tasks = json.loads(self._services.blobs.path(run.supplied).read_bytes())
+        if supplied is not None:
+            tasks = json.loads(self._services.blobs.path(supplied).read_bytes())
         elif client is None:
             raise Invalid(
                 "the annotations are in Label Studio: set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY for Tandem",
@@ -90,13 +136,13 @@ class Collection:
             )
         else:
             tasks = _fetch_tasks(client, ProjectUid.parse(mirror.origin.uid))
-        yield from self._with_media(run, mirror, config, tasks)
+        yield from self._with_media(mirror, config, tasks, tell)
 
     def _with_media(
-        self, run: TrainingRun, mirror: Mirror, config: LabelConfig, tasks: Iterable[Any]
+        self, mirror: Mirror, config: LabelConfig, tasks: Iterable[Any], tell: _Tell
     ) -> Iterator[GivenTask]:
         id_of = {row.name: row.id for row in mirror.label_sets}
-        known = self._services.tasks.known_media(run.project_id)
+        known = self._services.tasks.known_media(mirror.project.id)
         media = self._access.media(mirror.origin)
 
         def given(sent: Any) -> GivenTask | None:
@@ -115,7 +161,7 @@ class Collection:
                     found[binding.data_key] = GivenMedia(f"text {digest}", digest)
                 elif isinstance(shown, str) and shown:
                     digest_or_none = known.get((str(task.id), shown)) or self._fetch_media(
-                        run, media, shown, task, binding
+                        media, shown, task, binding, tell
                     )
                     found[binding.data_key] = GivenMedia(shown, digest_or_none)
             return GivenTask(str(task.id), found, annotations) if found else None
@@ -123,21 +169,19 @@ class Collection:
         with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch") as pool:
             yield from (task for task in pool.map(given, tasks) if task is not None)
 
-    def _fetch_media(
-        self, run: TrainingRun, media: Media, uri: str, task: AnnotatedTask, binding: Binding
-    ) -> str | None:
+    def _fetch_media(self, media: Media, uri: str, task: AnnotatedTask, binding: Binding, tell: _Tell) -> str | None:
         """Put a task's file into the blob store; a file that cannot be had leaves the task out, with a log line."""
         try:
             file = _retried(lambda: media.fetch(uri, task_id=task.id))
             if binding.schema.medium is Medium.TEXT:
                 return self._services.blobs.put(texts.read(binding, file.path).encode())
         except BadText as error:
-            self._services.training.add_line(run, f"task {task.id} is left out: {error}")
+            tell(f"task {task.id} is left out: {error}")
             return None
         except TandemError as error:
             if error.code in SETUP_FAULTS:
                 raise
-            self._services.training.add_line(run, f"task {task.id} is left out: {error.message}")
+            tell(f"task {task.id} is left out: {error.message}")
             return None
         return self._services.blobs.put_file(file.path)
 

@@ -6,7 +6,7 @@ import binascii
 import json
 import logging
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import file_digest
@@ -17,10 +17,11 @@ from urllib.parse import unquote, unquote_to_bytes, urljoin, urlsplit, urlunspli
 import requests
 
 from adapters.label_studio.addresses import is_same_server
-from adapters.label_studio.client import GATEWAY_FAULTS, UNREACHABLE, URL_MISSING, LabelStudio, new_session
+from adapters.label_studio.client import GATEWAY_FAULTS, UNREACHABLE, URL_MISSING, LabelStudio
 from adapters.label_studio.download import save_body, too_large
 from adapters.label_studio.file_cache import FileCache
 from adapters.label_studio.media_source import Source, SourceKind, find_source, show
+from adapters.label_studio.session import new_session
 from backend.errors import Denied, Invalid, NotFound, TandemError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ class Media:
         local_files_root: The folder that Label Studio knows as LOCAL_FILES_DOCUMENT_ROOT, if this machine has it too.
         allow_private: Whether files may come from private addresses other than Label Studio's own.
         verify: Whether TLS certificates of other servers are checked.
+        find_own: Returns the file that a URI of this very server stands for, which is not to be asked over HTTP; None
+            for any other URI.
 
     Raises:
         Invalid: The root of local files is the root of the file system.
@@ -93,7 +96,9 @@ class Media:
         local_files_root: Path | None = None,
         allow_private: bool = False,
         verify: bool = True,
+        find_own: Callable[[str], MediaFile | None] = lambda _: None,
     ) -> None:
+        self._find_own = find_own
         self._cache = FileCache(cache_folder, cache_bytes)
         self._max_file_bytes = max_file_bytes
         self._label_studio = label_studio
@@ -123,6 +128,8 @@ class Media:
         """
         shown = "…"
         try:
+            if own := self._find_own(uri):
+                return own
             base_path = self._label_studio.base_path if self._label_studio else ""
             try:
                 source = find_source(self._without_own_host(uri), task_id=task_id, base_path=base_path)

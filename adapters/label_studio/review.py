@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from adapters.label_studio.access import Access
-from adapters.label_studio.client import IS_NOT_ANNOTATED, URL_MISSING, LabelStudio
+from adapters.label_studio.client import URL_MISSING, LabelStudio
+from adapters.label_studio.conditions import IS_NOT_ANNOTATED
 from adapters.label_studio.label_config import Binding, parse
 from adapters.label_studio.prediction import TaskPredictor, fetch
 from adapters.label_studio.results import Found, decode
