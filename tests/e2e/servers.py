@@ -34,7 +34,8 @@ class Tandem(RunningServer):
     @property
     def environment(self) -> dict[str, str]:
         user, password = self.auth
-        return {**super().environment, "BASIC_AUTH_USER": user, "BASIC_AUTH_PASS": password}
+        environment = {**super().environment, "BASIC_AUTH_USER": user, "BASIC_AUTH_PASS": password}
+        return {"TANDEM_BASE_URL": self.url, **environment}
 
     @property
     def auth(self) -> tuple[str, str]:
