@@ -214,8 +214,7 @@ class Runs:
             Unavailable: The queue does not answer; nothing has changed.
         """
         run = self._access.run(principal, run_id)
-        if run.state == RunState.DRAFT:
-            self._require_labels(run)
+        counts = self._require_labels(run) if run.state == RunState.DRAFT else None
         workspace_id, silence = self._workspace_id(run), self._silence()
         with self._database.transaction() as session:
             run = session.get_one(TrainingRun, run.id, with_for_update=True, populate_existing=True)
@@ -228,6 +227,7 @@ class Runs:
             if silence is not None:
                 raise silence
             run.move(RunState.PENDING)
+            run.progress = {**run.progress, **({"dataset": asdict(counts)} if counts else {})}
             self._training.add_line(run, "started: it waits for its turn")
             return run
 
@@ -318,7 +318,7 @@ class Runs:
         ]
 
     def _counts(self, run: TrainingRun) -> LabelCounts:
-        """Return how much a run has to learn from; as of now, as long as its labels have not been collected."""
+        """Return how much a run has to learn from; as of now, as long as it has not been started."""
         if "dataset" in run.progress:
             return LabelCounts(**run.progress["dataset"])
         if RunState(run.state).is_final:
@@ -332,9 +332,12 @@ class Runs:
             found, following = page(session, query, TrainingRun.id, limit=limit, cursor=cursor)
         return self._accounts(found), following
 
-    def _require_labels(self, run: TrainingRun) -> None:
-        if not self._is_elsewhere(run.project_id):  # else the labels are counted once they have been collected
-            self._counts(run).require_enough()
+    def _require_labels(self, run: TrainingRun) -> LabelCounts | None:
+        if self._is_elsewhere(run.project_id):  # the labels are counted once they have been collected
+            return None
+        counts = self._counts(run)
+        counts.require_enough()
+        return counts
 
     def _is_elsewhere(self, project_id: str) -> bool:
         with self._database.reading() as session:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
@@ -27,6 +28,8 @@ from backend.rate_limit import CAPACITY
 from backend.services import Services
 from backend.settings import Settings
 from backend.storage.database import next_number
+from backend.tasks import LabelCounts
+from backend.training.run import RunState
 from bench import load
 from bench.report import Finding, at_least, show
 from models.labels import Label, LabelSchema, Objective
@@ -170,8 +173,9 @@ def _prepare(server: RunningServer) -> tuple[list[str], str]:
             label_set = LabelSet(project_id=project.id, name="kind", title="kind", labels=schema.to_json())
             session.add_all([Origin(project_id=project.id, kind="mlp", uid=project.id), label_set])
             session.flush()
-            run_id = services.runs.describe(services.accounts.local(user), label_set.id, title="first").id
-    return keys, spell("training_id", run_id)
+            run = services.runs.describe(services.accounts.local(user), label_set.id, title="first")
+            run.state, run.progress = RunState.COMPLETED.value, {"dataset": asdict(LabelCounts(80, 10, 10, 100))}
+    return keys, spell("training_id", run.id)
 
 
 class _Plain:
