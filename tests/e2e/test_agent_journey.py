@@ -157,17 +157,18 @@ def test_blood_cells_become_a_detector(agent: Agent) -> None:
         json={"format": "voc", "data": {"files": {each.name: each.read_text() for each in notes}}},
     )
     assert told["matchedImages"] == len(notes)
-    agent.data(
+    splits = agent.data(
         "PUT",
         f"/projects/{project}/splits",
         json={"strategy": "random", "ratios": {"train": 0.7, "val": 0.15, "test": 0.15}, "seed": 0},
     )
+    assert sum(splits.values()) == len(notes)
 
     training = agent.train(label_set)
 
-    agent.data("POST", f"/training/{training['id']}/infer-all", json={"split": "test"})
+    agent.data("POST", f"/training/{training['id']}/infer-all", json={"split": "test", "threshold": 0.05})
     results = agent.wait(f"/training/{training['id']}/infer-all/results", lambda told: told["run"])
-    assert len(results["predictions"]) == agent.data("GET", f"/projects/{project}")["splits"]["test"]
+    assert (len(results["predictions"]), results["errors"]) == (splits["test"], [])
     model = agent.model(training["id"])
     name_of = {image_id: name for name, image_id in ids.items()}
     num_boxes = 0
