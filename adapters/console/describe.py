@@ -76,7 +76,7 @@ def run(row: TrainingRun, lines: list[RunLine] | None = None) -> dict[str, Any]:
         "state": row.state,
         "reason": row.reason,
         "attempt": row.attempt,
-        "progress": row.progress,
+        "progress": row.progress if "fraction" in row.progress else {},  # only once it has begun to learn
         "history": row.history,
         "error": row.error,
         "version_id": row.version_id,

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from adapters.label_studio.access import KIND
 from backend.projects import Mirror
 from backend.services import Services
+from backend.training.run import TrainingRun
 from backend.versions import UNTRAINED, ModelVersion
 
 
@@ -194,6 +195,17 @@ class TestRuns:
 
         assert [line["text"] for line in log] == ["one", "two", "three"]
         assert rest == log[1:]
+
+    def test_progress_is_shown_from_when_it_is_known_how_far_a_run_is(
+        self, client: FlaskClient, services: Services, run: dict[str, Any]
+    ) -> None:
+        def shown(progress: dict[str, Any]) -> Any:
+            with services.database.transaction() as session:
+                session.get_one(TrainingRun, run["id"]).progress = progress
+            return client.get(f"/tandem/runs/{run['id']}").get_json()["progress"]
+
+        assert shown({"dataset": {"num_train": 8}}) == {}
+        assert shown({"dataset": {"num_train": 8}, "fraction": 0.5})["fraction"] == 0.5
 
     @pytest.mark.parametrize("after", ["-1", "0", "x", "", "99999999999", "9" * 30, "9" * 5000])
     def test_any_line_number_is_answered(self, client: FlaskClient, run: dict[str, Any], after: str) -> None:
