@@ -41,7 +41,7 @@ def label_studio() -> Iterator[LabelStudio]:
 @pytest.fixture(scope="session")
 def tandem(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tandem]:
     """Tandem with a personal access token for that Label Studio. Leave it running."""
-    key = label_studio.personal_access_token()
+    key = label_studio.personal_access_token
     folder = tmp_path_factory.mktemp("tandem")
     with run_tandem(folder, LABEL_STUDIO_URL=label_studio.url, LABEL_STUDIO_API_KEY=key) as server:
         yield server

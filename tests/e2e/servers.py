@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,9 @@ class LabelStudio:
     def post(self, path: str, body: object = None, **params: Any) -> Any:
         return _json(self.ask("POST", path, json=body if body is not None else {}, params=params))
 
+    @cached_property
     def personal_access_token(self) -> str:
+        """The only one that its user may have."""
         return str(self.post("/api/token/")["token"])
 
     def create_project(self, title: str, config: str) -> Project:

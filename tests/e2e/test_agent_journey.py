@@ -129,7 +129,7 @@ def test_photos_of_waste_become_a_classifier(agent: Agent) -> None:
         probabilities, said = outputs(model, each.content)
         best = int(probabilities.argmax())
         assert json.loads(said["labels"])[best] == predicted["predictions"][0]["label"]
-        assert predicted["predictions"][0]["score"] == pytest.approx(float(probabilities[best]), abs=0.02)
+        assert predicted["predictions"][0]["score"] == pytest.approx(float(probabilities[best]), abs=0.05)
         right += predicted["predictions"][0]["label"] == each.label
     assert evaluated["metrics"]["accuracy"] == pytest.approx(right / len(others), abs=1e-3)
     assert said["modelVersion"] == training["modelVersion"]
@@ -177,6 +177,6 @@ def test_blood_cells_become_a_detector(agent: Agent) -> None:
         labels, powers = json.loads(said["labels"]), json.loads(said["reading"])["powers"]
         for box in predicted["predictions"]:
             k = labels.index(box["label"])
-            assert np.abs(maps[k] ** powers[k] - box["score"]).min() < 0.02
+            assert np.abs(maps[k] ** powers[k] - box["score"]).min() < 0.05  # we decode large photos reduced
             num_boxes += 1
     assert num_boxes > 0

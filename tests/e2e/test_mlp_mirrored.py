@@ -76,7 +76,7 @@ def story(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -
     learnt, others = _some(trash("train"), 10), _some(trash("test"), 4)
     settings = {
         "LABEL_STUDIO_URL": label_studio.url,
-        "LABEL_STUDIO_API_KEY": label_studio.personal_access_token(),
+        "LABEL_STUDIO_API_KEY": label_studio.personal_access_token,
         "TANDEM_TRAIN_EVERY": "0",
         "TANDEM_TRAIN_WITHIN_S": "20",
     }
