@@ -54,7 +54,7 @@ def _parse(text: str) -> ElementTree.Element | None:
     if "<!DOCTYPE" in text:  # only there could entities be defined that grow without bound
         return None
     try:
-        root = ElementTree.fromstring(text)  # noqa: S314
+        root = ElementTree.fromstring(text)  # noqa: S314 - see above
     except (ElementTree.ParseError, ValueError):
         return None
     return root if root.tag == "annotation" else None
