@@ -73,7 +73,7 @@ def _fingerprint(request: Request, max_bytes: int) -> str:
     if request.mimetype == "multipart/form-data":
         parts = [[name, value] for name, value in request.form.items(multi=True)]
         for name, file in request.files.items(multi=True):
-            parts.append([name, file.filename or "", file_digest(file.stream, "sha256").hexdigest()])  # type: ignore[arg-type]
+            parts.append([name, file.filename or "", file_digest(file.stream, "sha256").hexdigest()])  # type: ignore[arg-type]  # it is a file
             file.stream.seek(0)
         return sha256(json.dumps(parts).encode()).hexdigest()
     body = b"".join(read_chunks(request, max_bytes))

@@ -194,7 +194,7 @@ def update_ml_backend(call: Call, id: int, body: BackendPatch) -> BackendOut:
         raise wrong("project", "A backend cannot be moved to another project; add one there.")
     changes: Changes = {}
     for name in DESCRIBED & given:
-        changes[name] = getattr(body, name)  # type: ignore[literal-required]
+        changes[name] = getattr(body, name)  # type: ignore[literal-required]  # named as the fields are
     if "url" in given:
         changes["url"] = body.url.strip()
     if "timeout" in given:
