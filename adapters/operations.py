@@ -16,7 +16,7 @@ from adapters.http import parse_json
 from adapters.identifiers import PREFIXES, read_id
 from adapters.repeats import answer_once
 from adapters.transfer import read_chunks
-from backend.accounts import Principal
+from backend.accounts.service import Principal
 from backend.errors import Invalid, TandemError
 from backend.services import Services
 

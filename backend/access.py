@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from sqlalchemy import func, select
 
-from backend.accounts import Accounts, Principal
+from backend.accounts.service import Accounts, Principal
 from backend.errors import NotFound
 from backend.inference.job import PredictionJob
-from backend.projects import LabelSet, Project
+from backend.projects.service import LabelSet, Project
+from backend.projects.tasks import Task
 from backend.storage.database import Database
-from backend.tasks import Task
 from backend.training.run import TrainingRun
 from models.labels import Objective
 

@@ -6,43 +6,43 @@ from dataclasses import dataclass
 from typing import Self
 
 from backend.access import Access
-from backend.accounts import Accounts
-from backend.allowances import Allowances
-from backend.annotations import Annotations
-from backend.answers import Answers
-from backend.batch_work import BatchWork
-from backend.connections import Connections
-from backend.downloads import Downloads
-from backend.erasure import Erasure
+from backend.accounts.allowances import Allowances
+from backend.accounts.service import Accounts
+from backend.accounts.workspaces import Workspaces
+from backend.connections.inbox import Inbox
+from backend.connections.mirrors import Mirrors
+from backend.connections.ml_backends import MLBackends
+from backend.connections.state import Connections
+from backend.datasets.annotations import Annotations
+from backend.datasets.erasure import Erasure
+from backend.datasets.images import Images
+from backend.datasets.label_sets import LabelSets
+from backend.datasets.portfolio import Portfolio
+from backend.datasets.splits import Splits
 from backend.idempotency import Idempotency
-from backend.images import Images
-from backend.inbox import Inbox
 from backend.inference.batch import Batches
 from backend.inference.engine import Engine
 from backend.inference.interactive import Interactive
 from backend.inference.job import PredictionJobs
 from backend.inference.segmenters import Segmenters
 from backend.inference.service import Inference
-from backend.label_sets import LabelSets
-from backend.mirrors import Mirrors
-from backend.ml_backends import MLBackends
-from backend.portfolio import Portfolio
-from backend.predictions import Predictions
-from backend.projects import Projects
+from backend.predictions.answers import Answers
+from backend.predictions.batch_work import BatchWork
+from backend.predictions.service import Predictions
+from backend.projects.service import Projects
+from backend.projects.tasks import Tasks
 from backend.queue import Queue, RedisQueue
 from backend.rate_limit import RateLimit
-from backend.removal import Removal
-from backend.runs import Runs
+from backend.runs.removal import Removal
+from backend.runs.service import Runs
 from backend.secrets import Vault
 from backend.settings import Settings
-from backend.splits import Splits
 from backend.storage.blobs import BlobStore
 from backend.storage.database import Database
-from backend.tasks import Tasks
 from backend.training.execution import Execution
 from backend.training.service import Training
-from backend.versions import ModelVersion, Versions
-from backend.workspaces import Workspaces
+from backend.versions.downloads import Downloads
+from backend.versions.registry import ModelVersion, Versions
 from models.catalog import add_folder, predictor_loader
 from models.family import Predictor
 

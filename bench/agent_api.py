@@ -22,13 +22,13 @@ import requests
 from flask import Flask, Response
 
 from adapters.identifiers import spell
-from backend.accounts import SCOPES, ApiKey
-from backend.projects import LabelSet, Origin, Project
+from backend.accounts.service import SCOPES, ApiKey
+from backend.projects.service import LabelSet, Origin, Project
+from backend.projects.tasks import LabelCounts
 from backend.rate_limit import CAPACITY
 from backend.services import Services
 from backend.settings import Settings
 from backend.storage.database import next_number
-from backend.tasks import LabelCounts
 from backend.training.run import RunState
 from bench import load
 from bench.report import Finding, at_least, show

@@ -13,10 +13,10 @@ from typing import Any
 
 import requests
 
-from backend.projects import LabelSet
+from backend.projects.service import LabelSet
+from backend.projects.tasks import Task
 from backend.services import Services
 from backend.settings import Settings
-from backend.tasks import Task
 from bench.report import Finding, at_most, show
 from bench.server import Installation
 from models.labels import Objective

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from sqlalchemy import insert, select
 
-from backend.accounts import Principal
+from backend.accounts.service import Principal
 from backend.ids import new_id
+from backend.projects.tasks import Task
 from backend.services import Services
 from backend.settings import Settings
 from backend.storage import migrations
 from backend.storage.columns import utc_now
-from backend.tasks import Task
 from bench.report import Finding, at_most, show
 
 _NUM_IMAGES = 100_000

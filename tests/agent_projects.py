@@ -10,11 +10,11 @@ from PIL import Image
 
 from adapters.identifiers import spell
 from backend.ids import new_id
-from backend.projects import LabelSet, Origin, Project
+from backend.projects.service import LabelSet, Origin, Project
+from backend.projects.tasks import SAID_HERE, Annotation, Source, Task
 from backend.services import Services
 from backend.storage.columns import utc_now
 from backend.storage.database import next_number
-from backend.tasks import SAID_HERE, Annotation, Source, Task
 from models.labels import Label, LabelSchema, Objective
 from models.regions import Choice, to_json
 

@@ -11,12 +11,12 @@ from builders import build_checkpoint
 from labelled_projects import add_image, make_label_set, make_project
 
 from adapters.identifiers import spell
-from backend.accounts import SCOPES, ApiKey, User
+from backend.accounts.service import SCOPES, ApiKey, User
+from backend.connections.ml_backends import SELF, MLBackend
 from backend.inference.job import JobKind, JobState, PredictionJob
-from backend.ml_backends import SELF, MLBackend
+from backend.projects.tasks import SAID_HERE, Annotation, Source
 from backend.services import Services
 from backend.storage.columns import utc_now
-from backend.tasks import SAID_HERE, Annotation, Source
 from backend.training.run import RunState, TrainingRun, Trigger
 from models.checkpoint import WEIGHTS
 from models.family import FitSettings

@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from prometheus_client import REGISTRY
 
-from backend.projects import LabelSet
+from backend.projects.service import LabelSet
 from backend.services import Services
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 from models.checkpoint import ONNX, WEIGHTS, Manifest, write_manifest
 from models.family import FitSettings
 from models.labels import LabelSchema, Objective

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from backend.projects import LabelSet, Origin, Project
+from backend.projects.service import LabelSet, Origin, Project
+from backend.projects.tasks import Task
 from backend.services import Services
 from backend.storage.database import next_number
-from backend.tasks import Task
 from models.labels import Label, LabelSchema, Objective
 
 _TAGS = {

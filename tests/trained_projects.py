@@ -14,11 +14,11 @@ from PIL import Image
 
 from adapters.identifiers import spell
 from backend.ids import new_id
-from backend.projects import LabelSet
+from backend.projects.service import LabelSet
+from backend.projects.tasks import SAID_HERE, Annotation, Task
 from backend.services import Services
 from backend.storage.columns import utc_now
 from backend.storage.database import next_number
-from backend.tasks import SAID_HERE, Annotation, Task
 from backend.training.run import RunState, TrainingRun
 from models.checkpoint import ONNX, WEIGHTS, Manifest, write_manifest
 from models.families.object_detection.predict import Reading

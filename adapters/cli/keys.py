@@ -11,7 +11,7 @@ from adapters.cli.opening import choose_user, opened_services
 from backend.errors import NotFound
 
 if TYPE_CHECKING:
-    from backend.accounts import ApiKey, Principal, User
+    from backend.accounts.service import ApiKey, Principal, User
     from backend.services import Services
 
 
@@ -122,6 +122,6 @@ def _state(key: ApiKey) -> str:
 
 
 def _scopes(key: ApiKey) -> str:
-    from backend.accounts import USUAL_SCOPES
+    from backend.accounts.service import USUAL_SCOPES
 
     return "the usual" if set(key.scopes) == USUAL_SCOPES else ", ".join(key.scopes)

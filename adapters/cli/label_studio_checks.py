@@ -19,7 +19,7 @@ from adapters.label_studio.client import LabelStudio
 from adapters.label_studio.label_config import LabelConfig, parse
 from adapters.label_studio.wire import ProjectUid
 from backend.errors import TandemError
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.settings import Settings
 from models.labels import Medium

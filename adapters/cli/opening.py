@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from backend.errors import Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
-    from backend.accounts import User
-    from backend.projects import LabelSet, Mirror
+    from backend.accounts.service import User
+    from backend.projects.service import LabelSet, Mirror
     from backend.services import Services
     from backend.settings import Settings
 

@@ -10,7 +10,7 @@ from adapters.cli.answers import ago, as_json_option, console, percent, print_js
 from adapters.cli.opening import NO_PROJECTS, choose_label_set, choose_project, opened_services
 
 if TYPE_CHECKING:
-    from backend.projects import Mirror
+    from backend.projects.service import Mirror
     from backend.services import Services
 
 
@@ -73,7 +73,7 @@ def project() -> None:
 @click.option("--quiet", type=click.FloatRange(min=0), metavar="SECONDS", help="… when none has come for so long.")
 def set_(project: str | None, promotion: str | None, train_every: int | None, quiet: float | None) -> None:
     """Set what is named; everything else stays."""
-    from backend.projects import Promotion
+    from backend.projects.service import Promotion
 
     with opened_services() as services:
         chosen = choose_project(services, project).project

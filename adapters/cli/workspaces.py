@@ -11,7 +11,7 @@ from adapters.cli.opening import choose_user, opened_services
 from backend.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
-    from backend.accounts import Principal, Workspace
+    from backend.accounts.service import Principal, Workspace
     from backend.services import Services
 
 _workspace = click.argument("workspace")

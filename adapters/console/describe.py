@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from backend.inference.job import PredictionJob
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.training.run import RunLine, TrainingRun
-from backend.versions import ModelVersion, combined_name
+from backend.versions.registry import ModelVersion, combined_name
 
 
 def project(services: Services, mirror: Mirror) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from prometheus_client.registry import REGISTRY, Collector
 from adapters.console import describe
 from adapters.http import BasicAuth, answer, read_json, unauthorized
 from backend.errors import Invalid, Unavailable
-from backend.projects import Promotion
+from backend.projects.service import Promotion
 from backend.queue import QueueName
 from backend.services import Services
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from adapters.catalogue import STATUS
 from adapters.discovery.openapi import written_path
 from adapters.operations import MAX_JSON_BYTES, Api, Operation
-from backend.accounts import SCOPES
+from backend.accounts.service import SCOPES
 
 _WHAT_TO_DO = {
     400: "Correct what you sent; `details.fields` says where.",

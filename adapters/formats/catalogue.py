@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from adapters.identifiers import read_id, spell
-from backend.annotations import Picture
+from backend.datasets.annotations import Picture
 
 
 class Ambiguous(Exception):

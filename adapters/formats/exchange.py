@@ -15,13 +15,13 @@ from adapters.formats.outgoing import Outgoing
 from adapters.formats.payload import Payload
 from adapters.label_studio.label_config import parse
 from adapters.label_studio.label_config.writing import relabel
-from backend.accounts import Principal
-from backend.annotations import Labelled, require_given_here
+from backend.accounts.service import Principal
+from backend.datasets.annotations import Labelled, require_given_here
+from backend.datasets.label_sets import Changes
 from backend.errors import Conflict
-from backend.label_sets import Changes
-from backend.projects import LabelSet
+from backend.projects.service import LabelSet
+from backend.projects.tasks import Source
 from backend.services import Services
-from backend.tasks import Source
 from models.labels import Objective
 
 

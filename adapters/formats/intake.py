@@ -13,9 +13,9 @@ import numpy as np
 from adapters.catalogue import code_of
 from adapters.formats.catalogue import Ambiguous, Catalogue
 from adapters.formats.geometry import Size, refuse
-from backend.annotations import Annotations, Given, Picture
+from backend.datasets.annotations import Annotations, Given, Picture
 from backend.errors import Invalid, TandemError
-from backend.projects import LabelSet
+from backend.projects.service import LabelSet
 from models.labels import LabelSchema, Objective
 from models.outlines import fill, outlines
 from models.regions import Box, Choice, KeyPoint, Mask, Polygon, Region, to_json

@@ -14,7 +14,7 @@ from adapters.identifiers import spell
 from adapters.label_studio.label_config import Binding, parse
 from adapters.label_studio.results import ANSWERS, SHAPES
 from adapters.label_studio.results.sheet import Sheet
-from backend.annotations import Picture
+from backend.datasets.annotations import Picture
 from backend.errors import Invalid
 from backend.ids import derived_id
 from models.labels import Objective

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from adapters.formats.catalogue import Catalogue
 from adapters.formats.geometry import Size
-from backend.annotations import Labelled, Picture
+from backend.datasets.annotations import Labelled, Picture
 from backend.errors import Conflict
-from backend.projects import LabelSet
+from backend.projects.service import LabelSet
 from models.labels import LabelSchema, Objective
 from models.regions import Region
 

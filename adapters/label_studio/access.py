@@ -14,7 +14,7 @@ from adapters.label_studio.addresses import is_private_address, names_this_machi
 from adapters.label_studio.client import LabelStudio
 from adapters.label_studio.media import Media, MediaFile
 from backend.errors import NotFound
-from backend.projects import Origin
+from backend.projects.service import Origin
 from backend.services import Services
 
 KIND = "label_studio"

@@ -23,7 +23,7 @@ from backend.errors import Invalid, TandemError, Unavailable
 from backend.inference.custody import work_on
 from backend.inference.job import PredictionJob
 from backend.services import Services
-from backend.versions import UNTRAINED
+from backend.versions.registry import UNTRAINED
 
 log = logging.getLogger(__name__)
 

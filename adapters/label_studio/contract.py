@@ -22,10 +22,10 @@ from adapters.label_studio.results import EncodedPrediction, prompts
 from adapters.label_studio.webhook_auth import Trust, WebhookDoor
 from adapters.label_studio.webhook_event import EventKind, WebhookEvent
 from backend.errors import Denied, Invalid, NotFound, TandemError
-from backend.projects import Mirror, Origin
+from backend.projects.service import Mirror, Origin
 from backend.services import Services
 from backend.training.run import RunState
-from backend.versions import UNTRAINED, ModelVersion, combined_name
+from backend.versions.registry import UNTRAINED, ModelVersion, combined_name
 
 log = logging.getLogger(__name__)
 

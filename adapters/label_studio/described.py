@@ -7,7 +7,7 @@ from typing import Any
 from adapters.label_studio import click_sets
 from adapters.label_studio.access import KIND
 from adapters.label_studio.label_config import LabelConfig
-from backend.projects import Mirror, Projects
+from backend.projects.service import Mirror, Projects
 
 
 def take_note(projects: Projects, uid: str, document: str, config: LabelConfig, **said: Any) -> Mirror:

@@ -20,9 +20,9 @@ from adapters.label_studio.wire import PredictParams, Task
 from backend.errors import TandemError
 from backend.inference.interactive import Pointed
 from backend.inference.service import Item
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
-from backend.versions import ModelVersion, combined_name
+from backend.versions.registry import ModelVersion, combined_name
 from models import segments, texts
 from models.labels import Medium
 from models.regions import Region

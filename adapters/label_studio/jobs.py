@@ -23,9 +23,9 @@ from adapters.label_studio.results import decode
 from adapters.label_studio.wire import AnnotatedTask, Annotation, ProjectUid, read
 from backend import jobs, logs
 from backend.errors import Conflict, Invalid, TandemError, Unavailable
-from backend.projects import Mirror
+from backend.projects.service import Mirror
+from backend.projects.tasks import GivenAnnotation, GivenMedia, GivenTask
 from backend.services import Services
-from backend.tasks import GivenAnnotation, GivenMedia, GivenTask
 from backend.training import snapshot
 from backend.training.custody import custody
 from backend.training.run import RunState

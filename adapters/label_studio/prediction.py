@@ -24,10 +24,10 @@ from adapters.label_studio.results import EncodedPrediction, Found, chosen, enco
 from adapters.label_studio.wire import PredictParams, Task
 from backend.errors import Invalid, TandemError, Unavailable
 from backend.inference.service import Item, Outcome
-from backend.projects import Mirror
+from backend.projects.service import Mirror
+from backend.projects.tasks import Predicted
 from backend.services import Services
-from backend.tasks import Predicted
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 from models.labels import Medium
 from models.regions import Choice, Number, bounding_box
 from models.texts import BadText

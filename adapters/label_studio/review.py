@@ -17,7 +17,7 @@ from adapters.label_studio.results import Found, decode
 from adapters.label_studio.wire import AnnotatedTask, PredictParams, ProjectUid, Task, read
 from backend.errors import Conflict, Invalid, TandemError
 from backend.inference.service import Item
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from models import texts
 from models.checkpoint import read_manifest

@@ -27,10 +27,10 @@ from adapters.mlp.annotations_wire import (
 from adapters.mlp.api import api
 from adapters.operations import MAX_JSON_BYTES, Call, Effect, validated
 from adapters.transfer import read_chunks
-from backend.accounts import AuthSource
-from backend.annotations import Labelled, require_given_here
+from backend.accounts.service import AuthSource
+from backend.datasets.annotations import Labelled, require_given_here
 from backend.errors import Invalid
-from backend.tasks import Source
+from backend.projects.tasks import Source
 from models.labels import Objective
 from models.regions import Region
 

@@ -8,7 +8,7 @@ from adapters.mlp.image_wire import MAX_FILES
 from adapters.mlp.task_types import is_known, task_type
 from adapters.mlp.wire import Body
 from adapters.operations import MAX_JSON_BYTES, Call, Effect
-from backend.images import MAX_IMAGE_BYTES
+from backend.datasets.images import MAX_IMAGE_BYTES
 from backend.rate_limit import CAPACITY, REFILL_PER_S
 from models.catalog import FAMILIES
 from models.family import ARCHITECTURES

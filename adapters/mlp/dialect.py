@@ -13,7 +13,7 @@ from adapters.http import answer
 from adapters.operations import Operation
 from adapters.pace import count, tell
 from adapters.transfer import compress
-from backend.accounts import AuthSource, Principal
+from backend.accounts.service import AuthSource, Principal
 from backend.errors import Denied, LimitExceeded, TandemError, Unavailable
 from backend.services import Services
 

@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from adapters.catalogue import code_of
 from adapters.identifiers import spell
 from adapters.mlp.wire import Body, Moment, PageQuery
-from backend.images import Rejected, Shown
-from backend.splits import word_for
+from backend.datasets.images import Rejected, Shown
+from backend.datasets.splits import word_for
 
 SplitName = Literal["train", "val", "test"]
 _NamedSplit = Annotated[SplitName | None, BeforeValidator(lambda given: given or None)]

@@ -31,8 +31,8 @@ from adapters.mlp.image_wire import (
 from adapters.mlp.projects import SplitCounts
 from adapters.mlp.wire import Page
 from adapters.operations import Call, Effect
+from backend.datasets.images import MAX_IMAGE_BYTES, GivenImage, too_large
 from backend.errors import Invalid, LimitExceeded
-from backend.images import MAX_IMAGE_BYTES, GivenImage, too_large
 from backend.services import Services
 
 _FORM = {

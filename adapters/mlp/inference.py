@@ -24,9 +24,9 @@ from adapters.mlp.inference_wire import (
     describe_prediction,
 )
 from adapters.operations import Call, Effect
-from backend.answers import Answer
 from backend.errors import Invalid, TandemError
-from backend.predictions import Asked
+from backend.predictions.answers import Answer
+from backend.predictions.service import Asked
 
 
 @api.operation(

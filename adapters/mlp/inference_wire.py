@@ -12,9 +12,9 @@ from adapters.identifiers import read_id, spell
 from adapters.mlp.metrics import describe_metrics
 from adapters.mlp.task_types import task_type
 from adapters.mlp.wire import Body, Moment, PageQuery
-from backend.answers import MAX_REGIONS, Answer
 from backend.inference.job import JobKind, JobState, PredictionJob
-from backend.predictions import Asked
+from backend.predictions.answers import MAX_REGIONS, Answer
+from backend.predictions.service import Asked
 
 _DIGITS = 5
 """Of a pixel: what is measured on the answers is the same as here."""

@@ -10,7 +10,7 @@ from adapters.identifiers import spell
 from adapters.mlp.api import api
 from adapters.mlp.wire import Body, Moment, Page
 from adapters.operations import Call, Effect
-from backend.accounts import ApiKey
+from backend.accounts.service import ApiKey
 
 
 class KeyOut(Body):

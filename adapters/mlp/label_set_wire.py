@@ -11,8 +11,8 @@ from adapters.label_studio.label_config import parse
 from adapters.label_studio.label_config.writing import IMAGE, color_of, colors_in
 from adapters.mlp.task_types import task_type
 from adapters.mlp.wire import Body, Moment
+from backend.datasets.label_sets import Overview
 from backend.errors import Invalid
-from backend.label_sets import Overview
 from models.labels import Objective
 
 TaskType = Literal["detection", "segmentation", "classification", "keypoints"]

@@ -26,9 +26,9 @@ from adapters.mlp.label_set_wire import (
 )
 from adapters.mlp.task_types import is_known, objective_of
 from adapters.operations import Call, Effect
+from backend.datasets.label_sets import Changes
 from backend.errors import Invalid
-from backend.label_sets import Changes
-from backend.projects import LabelSet
+from backend.projects.service import LabelSet
 from models.labels import Label, LabelSchema, Medium
 
 

@@ -20,12 +20,12 @@ from adapters.label_studio.label_config.merging import EMPTY, merge
 from adapters.label_studio.results import Found, encode
 from adapters.label_studio.wire import ProjectUid
 from backend import jobs, logs
+from backend.connections.mirrors import MirrorLost, Progress, Sent
+from backend.datasets.images import UPLOAD_FIELD
 from backend.errors import Conflict, Invalid, NotFound, TandemError
-from backend.images import UPLOAD_FIELD
-from backend.mirrors import MirrorLost, Progress, Sent
-from backend.projects import LabelSet, Mirror
+from backend.projects.service import LabelSet, Mirror
+from backend.projects.tasks import Annotation, Task
 from backend.services import Services
-from backend.tasks import Annotation, Task
 from models.labels import Objective
 from models.regions import from_json
 

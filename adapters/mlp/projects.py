@@ -13,8 +13,8 @@ from adapters.mlp.label_set_wire import LabelSetOut, describe_label_set
 from adapters.mlp.metrics import describe_metrics
 from adapters.mlp.wire import Body, Moment, Page, PageQuery
 from adapters.operations import Call, Effect
-from backend.portfolio import Entry, Link
-from backend.versions import ModelVersion
+from backend.datasets.portfolio import Entry, Link
+from backend.versions.registry import ModelVersion
 
 
 class LinkIn(Body):

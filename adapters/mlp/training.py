@@ -26,8 +26,8 @@ from adapters.mlp.training_wire import (
 )
 from adapters.mlp.wire import Page
 from adapters.operations import Call, Effect
-from backend.downloads import Format
-from backend.runs import Account
+from backend.runs.service import Account
+from backend.versions.downloads import Format
 
 _USUAL_LINES = 200
 

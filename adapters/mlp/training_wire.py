@@ -11,8 +11,8 @@ from adapters.identifiers import spell
 from adapters.mlp.metrics import best_so_far, describe_metrics
 from adapters.mlp.wire import Body, Moment, PageQuery
 from backend.errors import TandemError
-from backend.runs import Account, Estimate
-from backend.tasks import LabelCounts
+from backend.projects.tasks import LabelCounts
+from backend.runs.service import Account, Estimate
 from backend.training.run import RunFault, RunState, TrainingRun
 
 POLL_AFTER_S = 30

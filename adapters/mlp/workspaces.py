@@ -10,8 +10,8 @@ from adapters.identifiers import read_id, spell
 from adapters.mlp.api import api
 from adapters.mlp.wire import Body, Moment, Page
 from adapters.operations import Call, Effect
-from backend.accounts import User, Workspace
-from backend.allowances import Usage
+from backend.accounts.allowances import Usage
+from backend.accounts.service import User, Workspace
 
 
 class TokenUsage(Body):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from backend.inference.cache import ByteCache
 from backend.metrics import MODEL_LOAD_SECONDS, MODEL_LOADS
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 from models.family import Predictor
 
 log = logging.getLogger(__name__)

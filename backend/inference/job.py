@@ -13,12 +13,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.errors import Conflict, NotFound
 from backend.ids import new_id
-from backend.projects import Origin, Projects
+from backend.projects.service import Origin, Projects
 from backend.queue import Queue, QueueName
 from backend.settings import Settings
 from backend.storage.columns import utc_now
 from backend.storage.database import Database, Record
-from backend.versions import ModelVersion, Versions, combined_name
+from backend.versions.registry import ModelVersion, Versions, combined_name
 
 log = logging.getLogger(__name__)
 

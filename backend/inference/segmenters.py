@@ -11,7 +11,7 @@ from typing import cast
 from backend.inference.cache import ByteCache
 from backend.inference.engine import Engine
 from backend.settings import Settings
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 from models.clicks import ClickSegmenter
 from models.family import FamilyError
 from models.interactive.classical import ClassicalSegmenter

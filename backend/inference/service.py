@@ -18,9 +18,9 @@ from typing import TypeVar
 from backend.errors import Invalid, TandemError, Unavailable
 from backend.inference.engine import Engine
 from backend.metrics import PREDICTION_SECONDS, PREDICTIONS
+from backend.projects.tasks import Predicted, Tasks
 from backend.settings import Settings
-from backend.tasks import Predicted, Tasks
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 from models import texts
 from models.family import Predictor
 from models.images import BadImage, Image, read_part

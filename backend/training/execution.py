@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from backend.projects import Projects, Promotion
+from backend.projects.service import Projects, Promotion
 from backend.settings import Settings
 from backend.storage.blobs import BlobStore
 from backend.storage.database import Database
@@ -17,7 +17,7 @@ from backend.training import snapshot
 from backend.training.custody import custody
 from backend.training.run import RunState, TrainingRun
 from backend.training.service import RunLost, Training
-from backend.versions import ModelVersion, Versions
+from backend.versions.registry import ModelVersion, Versions
 from models.catalog import fitter
 from models.checkpoint import read_manifest
 from models.examples import Example

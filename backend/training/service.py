@@ -12,15 +12,15 @@ from typing import Any
 from sqlalchemy import CursorResult, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from backend.allowances import Allowances, Outcome
+from backend.accounts.allowances import Allowances, Outcome
 from backend.errors import Conflict, NotFound, Unavailable
 from backend.logs import request_id
-from backend.projects import LabelSet, Origin, Projects
+from backend.projects.service import LabelSet, Origin, Projects
+from backend.projects.tasks import LabelCounts
 from backend.queue import Queue, QueueName
 from backend.settings import Settings
 from backend.storage.columns import utc_now
 from backend.storage.database import Database
-from backend.tasks import LabelCounts
 from backend.training.run import RunFault, RunLine, RunState, TrainingRun, Trigger
 from models.catalog import find_family
 from models.family import Family, FitSettings

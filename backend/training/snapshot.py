@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from backend.projects import LabelSet
+from backend.projects.service import LabelSet
+from backend.projects.tasks import LabelCounts, LabelledItem, Tasks
 from backend.storage.blobs import BlobStore
-from backend.tasks import LabelCounts, LabelledItem, Tasks
 from backend.training.run import TrainingRun, Trigger
 from models.examples import Example, Split
 from models.labels import LabelSchema

@@ -15,7 +15,7 @@ from adapters.discovery.openapi import document
 from adapters.http import answer
 from adapters.operations import Answered, Api, Call, Effect, Operation
 from adapters.web import _observe
-from backend.accounts import AuthSource, Principal
+from backend.accounts.service import AuthSource, Principal
 from backend.errors import NotFound, TandemError
 from backend.services import Services
 from backend.settings import Settings

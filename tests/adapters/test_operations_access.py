@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from adapters.identifiers import PREFIXES
 from adapters.operations import Operation
 from adapters.web import SPOKEN, create_app
-from backend.accounts import SCOPES
+from backend.accounts.service import SCOPES
 from backend.ids import new_id
 from backend.services import Services
 from backend.settings import Settings

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from adapters.operations import Effect, Operation
 from adapters.web import SPOKEN
-from backend.accounts import SCOPES
+from backend.accounts.service import SCOPES
 from backend.services import Services
 
 READS = [o for api in SPOKEN for o in api.operations if o.effect is Effect.READ and o.method == "GET"]

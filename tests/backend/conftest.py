@@ -10,12 +10,12 @@ import pytest
 from backend_doubles import FakeFit, write_image
 from doubles import InlineQueue
 
-from backend.projects import Mirror
+from backend.projects.service import Mirror
+from backend.projects.tasks import GivenAnnotation, GivenMedia, GivenTask
 from backend.services import Services
 from backend.settings import Settings
 from backend.storage import migrations
 from backend.storage.columns import utc_now
-from backend.tasks import GivenAnnotation, GivenMedia, GivenTask
 from backend.training.execution import Execution
 from backend.training.run import RunState
 from models.labels import Label, LabelSchema, Objective

@@ -20,7 +20,7 @@ from e2e.pictures import digits, label_config, labels_of
 from e2e.servers import Tandem, needs, run_tandem
 from processes import free_port, wait_for
 
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.settings import Settings
 from backend.storage import migrations

@@ -5,8 +5,8 @@ from __future__ import annotations
 from adapters.label_studio.addresses import is_same_server
 from adapters.label_studio.backends.peers import Peer, Seen
 from adapters.label_studio.backends.wire import AuthMethod
+from backend.connections.ml_backends import SELF, TRAINING_FAILED, Changes, MLBackend
 from backend.errors import Invalid
-from backend.ml_backends import SELF, TRAINING_FAILED, Changes, MLBackend
 
 DESCRIBED = frozenset(
     {"title", "description", "auth_method", "basic_auth_user", "is_interactive", "auto_update", "model_version"}

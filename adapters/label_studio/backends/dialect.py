@@ -18,7 +18,7 @@ from adapters.http import answer, parse_json
 from adapters.operations import MAX_JSON_BYTES, Operation
 from adapters.pace import count, tell
 from adapters.transfer import compress, read_chunks
-from backend.accounts import Principal
+from backend.accounts.service import Principal
 from backend.errors import Denied, Invalid, LimitExceeded, TandemError, Unavailable
 from backend.services import Services
 

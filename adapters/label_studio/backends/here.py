@@ -16,12 +16,12 @@ from adapters.label_studio.interactive import InteractivePredictor
 from adapters.label_studio.label_config import parse
 from adapters.label_studio.results import prompts
 from adapters.label_studio.wire import PredictParams, ProjectUid, Task, read
-from backend.accounts import Principal
+from backend.accounts.service import Principal
+from backend.connections.ml_backends import TRAINING_FAILED, MLBackend
 from backend.errors import Invalid, TandemError
-from backend.ml_backends import TRAINING_FAILED, MLBackend
-from backend.projects import LabelSet
+from backend.projects.service import LabelSet
 from backend.services import Services
-from backend.versions import combined_name
+from backend.versions.registry import combined_name
 from models.catalog import find_family
 from models.labels import Objective
 

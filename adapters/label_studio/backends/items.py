@@ -7,11 +7,11 @@ from typing import Any
 
 from adapters.label_studio.access import KIND, Access
 from adapters.label_studio.wire import ProjectUid
+from backend.connections.ml_backends import MLBackend
 from backend.errors import NotFound
-from backend.ml_backends import MLBackend
-from backend.projects import Mirror
+from backend.projects.service import Mirror
+from backend.projects.tasks import Task
 from backend.services import Services
-from backend.tasks import Task
 
 
 def find_task(services: Services, access: Access, backend: MLBackend, mirror: Mirror, number: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from adapters.label_studio.access import KIND
 from backend.errors import TandemError
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 
 
 class Refused(TandemError):

@@ -11,13 +11,13 @@ from adapters.label_studio.backends.wire import PredictOut
 from adapters.label_studio.client import LabelStudio
 from adapters.label_studio.conditions import lacks_prediction
 from adapters.label_studio.wire import ProjectUid
-from backend.accounts import Principal
+from backend.accounts.service import Principal
 from backend.errors import Conflict, Invalid
 from backend.inference.job import JobState, PredictionJob
-from backend.predictions import ALL
-from backend.projects import Mirror
+from backend.predictions.service import ALL
+from backend.projects.service import Mirror
 from backend.services import Services
-from backend.versions import ModelVersion, combined_name
+from backend.versions.registry import ModelVersion, combined_name
 
 _PAGE = 500
 _MADE = "Predictions are being made."

@@ -14,7 +14,7 @@ from adapters.label_studio.backends.wire import PredictQuery
 from adapters.operations import MAX_JSON_BYTES, Api, Operation, validated
 from adapters.repeats import answer_once
 from adapters.transfer import read_chunks
-from backend.accounts import PREFIXES, Principal
+from backend.accounts.service import PREFIXES, Principal
 from backend.errors import Conflict
 from backend.services import Services
 

@@ -43,9 +43,9 @@ from adapters.label_studio.backends.wire import (
     VersionsOut,
 )
 from adapters.operations import Answered, Api, Call, Effect, H
-from backend.connections import State
+from backend.connections.ml_backends import SELF, TRAINING_FAILED, Changes, MLBackend
+from backend.connections.state import State
 from backend.errors import Conflict, NotFound, TandemError
-from backend.ml_backends import SELF, TRAINING_FAILED, Changes, MLBackend
 from backend.services import Services
 
 ROOTS = ("/api/ml", "/v1/api/ml")

@@ -19,8 +19,8 @@ from adapters.label_studio.addresses import CheckedAdapter, IPAddress, innermost
 from adapters.label_studio.backends.items import find_task
 from adapters.label_studio.backends.peers import Listed, Refused, Seen, Unanswered, document_of, uid_of
 from adapters.label_studio.session import session_through
+from backend.connections.ml_backends import MLBackend
 from backend.errors import Denied, Invalid, TandemError, Unavailable
-from backend.ml_backends import MLBackend
 from backend.services import Services
 
 _CONNECT_S = 1.0

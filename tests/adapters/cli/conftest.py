@@ -12,11 +12,11 @@ from processes import RunningServer
 
 from adapters.cli.main import main
 from adapters.label_studio.label_config import parse
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.settings import Settings
 from backend.storage import migrations
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 
 CONFIG = (
     '<View><Image name="photo" value="$image"/>'

@@ -23,7 +23,7 @@ from adapters.cli.machine_checks import (
 )
 from adapters.label_studio.label_config import parse
 from backend.errors import Unavailable
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.settings import Device, Settings, WebhookAuth
 

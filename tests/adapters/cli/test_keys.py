@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from click.testing import Result
 
-from backend.accounts import USUAL_SCOPES
+from backend.accounts.service import USUAL_SCOPES
 from backend.errors import Denied
 from backend.services import Services
 from backend.storage.columns import utc_now

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from onnx import TensorProto, helper, numpy_helper
 
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 
 Tandem = Callable[..., Result]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from click.testing import Result
 
 from backend.inference.job import PredictionJob
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 
 Tandem = Callable[..., Result]
 AddVersion = Callable[[float], ModelVersion]

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 
 Tandem = Callable[..., Result]
 AddVersion = Callable[[float], ModelVersion]

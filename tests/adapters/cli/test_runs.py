@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.training.run import RunState, TrainingRun
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from backend.accounts import User
+from backend.accounts.service import User
 from backend.services import Services
 
 Tandem = Callable[..., Result]

@@ -11,10 +11,10 @@ from doubles import InlineQueue
 from flask.testing import FlaskClient
 
 from adapters.label_studio.access import KIND
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.training.run import TrainingRun
-from backend.versions import UNTRAINED, ModelVersion
+from backend.versions.registry import UNTRAINED, ModelVersion
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 from adapters.discovery.openapi import document, written_path
 from adapters.operations import Operation
 from adapters.web import SPOKEN
-from backend.accounts import SCOPES
+from backend.accounts.service import SCOPES
 from backend.services import Services
 
 OPERATIONS = [operation for api in SPOKEN for operation in api.operations]

@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 from adapters.catalogue import STATUS
 from adapters.discovery.openapi import written_path
 from adapters.web import SPOKEN
-from backend.accounts import SCOPES
+from backend.accounts.service import SCOPES
 
 OPERATIONS = [operation for api in SPOKEN for operation in api.operations]
 

@@ -12,8 +12,8 @@ from labelled_projects import add_image, make_label_set, make_project
 
 from adapters.formats.exchange import Imported, bring_in, hand_out
 from adapters.formats.payload import Payload
-from backend.accounts import Principal
-from backend.projects import LabelSet, Project
+from backend.accounts.service import Principal
+from backend.projects.service import LabelSet, Project
 from backend.services import Services
 from models.labels import Objective
 

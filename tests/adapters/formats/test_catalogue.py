@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.formats.catalogue import Ambiguous, Catalogue
-from backend.annotations import Picture
+from backend.datasets.annotations import Picture
 
 ID = "01jd3z6t9q4m8w2v5x7b1c0n3k"
 OTHER = "01jd3z6t9q4m8w2v5x7b1c0n3m"

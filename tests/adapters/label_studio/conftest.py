@@ -9,9 +9,9 @@ from builders import PROJECT, add_version, setup_body
 from flask.testing import FlaskClient
 
 from adapters.label_studio.access import KIND
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from adapters.label_studio import batch
 from adapters.label_studio.access import KIND
 from backend.errors import Conflict
 from backend.inference.job import PredictionJob
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.settings import Settings
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.settings import Settings
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 
 MakeClient = Callable[..., FlaskClient]
 NESTED = 100_000

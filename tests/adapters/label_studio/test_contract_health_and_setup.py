@@ -15,10 +15,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from adapters.label_studio.access import KIND
-from backend.projects import Mirror, Origin
+from backend.projects.service import Mirror, Origin
 from backend.services import Services
 from backend.settings import Settings
-from backend.versions import UNTRAINED, ModelVersion
+from backend.versions.registry import UNTRAINED, ModelVersion
 
 MakeClient = Callable[..., FlaskClient]
 BOMB = """<?xml version="1.0"?><!DOCTYPE v [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>

@@ -20,7 +20,7 @@ from adapters.label_studio.access import KIND
 from adapters.label_studio.label_config import parse
 from adapters.label_studio.results import decode
 from backend.services import Services
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 from models.images import Image as DecodedImage
 from models.outlines import fill
 from models.regions import Box, Mask, Polygon

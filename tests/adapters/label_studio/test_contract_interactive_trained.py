@@ -12,9 +12,9 @@ from flask.testing import FlaskClient
 from label_studio_sdk.label_interface import LabelInterface
 
 from adapters.label_studio.access import KIND
+from backend.projects.tasks import Predicted
 from backend.services import Services
-from backend.tasks import Predicted
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 from models.regions import Box, Region, Span
 
 TEXT = "Ada met Alan in Paris 🙂 and Ada left"

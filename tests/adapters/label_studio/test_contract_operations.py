@@ -18,7 +18,7 @@ from processes import RunningServer, wait_for
 from adapters.label_studio.access import KIND
 from backend.services import Services
 from backend.settings import Settings
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 
 MakeClient = Callable[..., FlaskClient]
 CREATED = webhook_body("ANNOTATION_CREATED", annotation=annotation(5, 41))

@@ -27,9 +27,9 @@ from doubles import Answer, Asked, FakeLabelStudio, FakeWeb
 from flask.testing import FlaskClient
 
 from adapters.label_studio.access import KIND
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
-from backend.versions import UNTRAINED, ModelVersion
+from backend.versions.registry import UNTRAINED, ModelVersion
 
 MakeClient = Callable[..., FlaskClient]
 MULTIPLE = CONFIG.replace("<Choices", '<Choices choice="multiple"')

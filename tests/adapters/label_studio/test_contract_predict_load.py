@@ -15,10 +15,10 @@ from doubles import Answer, Asked, FakeWeb
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from backend.projects import Mirror
+from backend.projects.service import Mirror
+from backend.projects.tasks import Prediction
 from backend.services import Services
-from backend.tasks import Prediction
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 from models.checkpoint import ONNX
 
 MakeClient = Callable[..., FlaskClient]

@@ -28,10 +28,10 @@ from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from adapters.web import create_app
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.settings import Settings
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 
 MakeClient = Callable[..., FlaskClient]
 GETS = ("health", "versions", "is_training?project=" + PROJECT, "metrics")

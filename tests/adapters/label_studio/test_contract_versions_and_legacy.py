@@ -11,11 +11,11 @@ from doubles import InlineQueue
 from flask.testing import FlaskClient
 
 from adapters.label_studio.access import KIND
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.settings import Settings
 from backend.training.run import RunState
-from backend.versions import UNTRAINED, ModelVersion
+from backend.versions.registry import UNTRAINED, ModelVersion
 
 TRAIN = {
     "annotations": [

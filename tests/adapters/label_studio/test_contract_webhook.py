@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from adapters.label_studio.access import KIND
-from backend.inbox import Event
-from backend.projects import Mirror, Origin
+from backend.connections.inbox import Event
+from backend.projects.service import Mirror, Origin
 from backend.services import Services
 from backend.settings import Settings
 from backend.training.run import RunState, TrainingRun

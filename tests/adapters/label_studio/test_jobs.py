@@ -10,9 +10,9 @@ from doubles import InlineQueue
 from flask.testing import FlaskClient
 
 from adapters.label_studio.access import KIND
+from backend.projects.tasks import LabelledItem
 from backend.services import Services
 from backend.settings import Settings
-from backend.tasks import LabelledItem
 from models.regions import Box, Choice, Number, Span
 
 CONFIG = """<View>

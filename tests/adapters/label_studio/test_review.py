@@ -14,10 +14,10 @@ from PIL import Image
 
 from adapters.label_studio.review import Review
 from backend.errors import Conflict
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.settings import Settings
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 
 
 @pytest.fixture

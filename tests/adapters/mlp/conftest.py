@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from backend.accounts import User
+from backend.accounts.service import User
 from backend.services import Services
 
 

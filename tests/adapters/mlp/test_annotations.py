@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from labelled_projects import add_image, make_label_set, make_project
 
-from backend.projects import LabelSet, Project
+from backend.projects.service import LabelSet, Project
+from backend.projects.tasks import Annotation
 from backend.storage.columns import utc_now
-from backend.tasks import Annotation
 from models.labels import Objective
 from models.regions import Box, to_json
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from pictures import encode, form, photo, turned
 from PIL import Image
 
-from backend.images import MAX_IMAGE_BYTES
+from backend.datasets.images import MAX_IMAGE_BYTES
 from backend.services import Services
 from backend.settings import Settings
 

@@ -17,11 +17,11 @@ from labelled_projects import make_label_set, make_project
 from PIL import Image
 from trained_projects import BOX_SIDE, GRID, SIDE_PX, add_training, build_detector, id_of, paint, path_of, upload
 
-from backend.projects import LabelSet, Origin
-from backend.runs import USUAL_RATIOS
+from backend.projects.service import LabelSet, Origin
+from backend.projects.tasks import LabelledItem, Task
+from backend.runs.service import USUAL_RATIOS
 from backend.services import Services
 from backend.settings import Settings
-from backend.tasks import LabelledItem, Task
 from backend.training import snapshot
 from backend.training.run import RunState, TrainingRun
 from models.examples import Split

@@ -18,11 +18,11 @@ from adapters.label_studio.access import KIND, Access
 from adapters.label_studio.label_config import parse
 from adapters.mlp.mirroring import Mirroring
 from backend.errors import Denied
-from backend.projects import OWN_PARAMS, Origin
+from backend.projects.service import OWN_PARAMS, Origin
+from backend.projects.tasks import Annotation
 from backend.services import Services
 from backend.settings import Settings
 from backend.storage.columns import utc_now
-from backend.tasks import Annotation
 
 BASE_URL = "http://127.0.0.1:9"
 LABELS = {"name": "colour", "taskType": "classification", "labels": ["red", "green"]}

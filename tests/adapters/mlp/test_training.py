@@ -21,8 +21,8 @@ from PIL import Image
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from backend.accounts import Workspace
-from backend.projects import LabelSet, Promotion
+from backend.accounts.service import Workspace
+from backend.projects.service import LabelSet, Promotion
 from backend.services import Services
 from backend.settings import Settings
 from backend.storage.columns import utc_now
@@ -479,7 +479,7 @@ def test_a_part_of_a_download_can_be_had(agent: Any, completed: Any) -> None:
 
 
 def test_what_sees_no_images_has_no_files_to_take_away(agent: Any, services: Services, completed: Any) -> None:
-    from backend.versions import ModelVersion
+    from backend.versions.registry import ModelVersion
 
     version = services.versions.named(completed["projectId"].removeprefix("prj_"), completed["modelVersion"])
     with services.database.transaction() as session:

@@ -10,10 +10,10 @@ from doubles import FakeLabelStudio, InlineQueue
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from backend.projects import LabelSet
+from backend.projects.service import LabelSet
+from backend.projects.tasks import Task
 from backend.services import Services
 from backend.settings import Settings
-from backend.tasks import Task
 
 
 @pytest.fixture

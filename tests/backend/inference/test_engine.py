@@ -10,7 +10,7 @@ import pytest
 
 from backend.errors import NotFound
 from backend.inference.engine import Engine
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 
 
 def version(name: str) -> ModelVersion:

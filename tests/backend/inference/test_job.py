@@ -7,7 +7,7 @@ from doubles import InlineQueue
 
 from backend.errors import Conflict
 from backend.inference.job import JobKind, JobLost, PredictionJob
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 
 

@@ -11,7 +11,7 @@ from sam_files import write_sam
 from backend.inference.engine import Engine
 from backend.inference.segmenters import Segmenters
 from backend.settings import Settings
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 from models.interactive.classical import ClassicalSegmenter
 from models.interactive.sam import SamSegmenter
 

@@ -13,10 +13,10 @@ from backend import logs
 from backend.errors import Invalid, Unavailable
 from backend.inference.engine import Engine
 from backend.inference.service import Inference, Item
+from backend.projects.tasks import Predicted
 from backend.services import Services
 from backend.settings import Settings
-from backend.tasks import Predicted
-from backend.versions import ModelVersion
+from backend.versions.registry import ModelVersion
 from models.images import Image
 from models.labels import Label, LabelSchema, Medium, Objective
 from models.regions import Box, Choice, Region, Span

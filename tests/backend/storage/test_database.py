@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, create_engine, func, select
 
 import backend.services  # noqa: F401 - knows every row class
 from backend.errors import Unavailable
-from backend.projects import Project
+from backend.projects.service import Project
 from backend.storage import migrations
 from backend.storage.database import Database, Record, next_number
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from backend_doubles import FakeFit
 
-from backend.projects import Mirror, Promotion
+from backend.projects.service import Mirror, Promotion
 from backend.services import Services
 from backend.training.run import RunState
 from models.family import FamilyError, Report

@@ -8,7 +8,7 @@ from doubles import InlineQueue
 from sqlalchemy import update
 
 from backend.errors import NotFound, Unavailable
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.settings import Settings
 from backend.storage.columns import utc_now

@@ -18,10 +18,10 @@ from PIL import Image
 
 from adapters.label_studio.backends.here import Here
 from adapters.label_studio.backends.peers import Refused
-from backend.accounts import Principal
+from backend.accounts.service import Principal
+from backend.connections.ml_backends import SELF, MLBackend
 from backend.errors import NotFound
-from backend.ml_backends import SELF, MLBackend
-from backend.projects import LabelSet, Mirror
+from backend.projects.service import LabelSet, Mirror
 from backend.services import Services
 from backend.settings import Settings
 from backend.training.run import RunState, TrainingRun

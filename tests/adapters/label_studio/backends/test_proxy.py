@@ -12,7 +12,7 @@ from builders import CONFIG, CREATED_AT, add_version, task
 from doubles import Answer, FakeLabelStudio, InlineQueue, as_json
 from flask.testing import FlaskClient
 
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.settings import Settings
 

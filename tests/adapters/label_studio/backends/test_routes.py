@@ -12,7 +12,7 @@ from doubles import FakeWeb
 from flask.testing import FlaskClient
 from label_studio_sdk.core.api_error import ApiError
 
-from backend.projects import Mirror
+from backend.projects.service import Mirror
 from backend.services import Services
 from backend.training.run import RunState
 

@@ -1,0 +1,1 @@
+"""Who asks, who shares, and what they may spend."""

@@ -1,0 +1,1 @@
+"""What is connected to this server, and what comes in from there."""

@@ -1,0 +1,1 @@
+"""Images, label sets and annotations as agents describe and send them."""

@@ -1,0 +1,1 @@
+"""What is being labelled, and what was said about it."""

@@ -1,0 +1,1 @@
+"""Training runs that somebody described: checked, started, listed, removed."""
