@@ -65,6 +65,21 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shortcut:
+    """A tool and a command of their own for a part of what an operation does.
+
+    Attributes:
+        summary: One line.
+        fields: Those of the body that it takes; it needs all of them.
+    """
+
+    tool: str
+    command: str
+    summary: str
+    fields: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One thing that a caller may do.
 
@@ -74,7 +89,10 @@ class Operation:
         aliases: Further paths that do the same.
         scope: What a key must be good for; "": any key.
         status: Of a successful answer; 204 has no body.
-        tool, command: What MCP clients and the command line call it; "": they do not have it.
+        tool, command: What MCP clients and the command line call it.
+        toolless: Why there is no tool.
+        shortcuts: Further tools and commands.
+        reaches_out: Whether it fetches from addresses that callers name.
         body, query, answer: Their models; None where there is none.
         form: What a multipart body may consist of, as an OpenAPI schema; its texts are read as `body`. None: JSON only.
         media_type: Of an answer that is not JSON.
@@ -95,6 +113,9 @@ class Operation:
     status: int = 200
     tool: str = ""
     command: str = ""
+    toolless: str = ""
+    shortcuts: Sequence[Shortcut] = ()
+    reaches_out: bool = False
     aliases: Sequence[str] = ()
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
@@ -160,6 +181,7 @@ class Api:
         dialect: What it speaks.
         roots: Below which all paths are its own; (): below the first segments of its operations.
         read: Returns what a request's body holds, in place of `read_body`.
+        body_argument: What tools call the body; "": its fields are arguments of their own.
     """
 
     def __init__(
@@ -169,9 +191,11 @@ class Api:
         *,
         roots: Sequence[str] = (),
         read: Callable[[Request], Any] | None = None,
+        body_argument: str = "",
     ) -> None:
         self.name = name
         self.dialect = dialect
+        self.body_argument = body_argument
         self.operations: list[Operation] = []
         self._roots = roots
         self._read = read or read_body

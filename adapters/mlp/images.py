@@ -57,6 +57,7 @@ _FORM = {
     status=201,
     tool="upload-images",
     command="images upload",
+    reaches_out=True,
     form=_FORM,
     errors=("NOT_FOUND", "NO_FILES", "IMAGE_INVALID", "IMAGE_TOO_LARGE", "UNSUPPORTED_IMAGE_TYPE"),
     example={"images": [{"url": "https://example.com/cat.jpg", "split": "train"}]},

@@ -56,6 +56,7 @@ def list_keys(call: Call) -> Page[KeyOut]:
     tag="account",
     status=201,
     command="keys create",
+    toolless="secrets must not get into a model's context",
     errors=("HUMAN_REQUIRED", "KEY_LIMIT_REACHED"),
     tells_secret=True,
     example={"name": "nightly", "scopes": ["projects:read"]},

@@ -25,7 +25,7 @@ from adapters.mlp.label_set_wire import (
     describe_label_set,
 )
 from adapters.mlp.task_types import is_known, objective_of
-from adapters.operations import Call, Effect
+from adapters.operations import Call, Effect, Shortcut
 from backend.datasets.label_sets import Changes
 from backend.errors import Invalid
 from backend.projects.service import LabelSet
@@ -119,6 +119,14 @@ def get_label_set(call: Call, label_set_id: str) -> LabelSetOut:
     scope="projects:write",
     tool="update-label-set",
     command="labelsets update",
+    shortcuts=(
+        Shortcut(
+            tool="promote-model",
+            command="models promote",
+            summary="Let the model of a completed training answer for its label set, in Label Studio too.",
+            fields=("activeTrainingId",),
+        ),
+    ),
     errors=("NOT_FOUND", "CONFLICT", "MODEL_NOT_READY"),
     example={"labels": ["car", "bus", "bicycle"]},
 )

@@ -121,6 +121,8 @@ def list_trainings(call: Call, label_set_id: str, query: TrainingsQuery) -> Page
     effect=Effect.READ,
     tag="training",
     scope="training:read",
+    tool="list-project-trainings",
+    command="projects trainings",
     errors=("NOT_FOUND",),
 )
 def list_project_trainings(call: Call, project_id: str, query: TrainingsQuery) -> Page[TrainingOut]:
@@ -136,6 +138,8 @@ def list_project_trainings(call: Call, project_id: str, query: TrainingsQuery) -
     effect=Effect.UPDATE,
     tag="training",
     scope="training:write",
+    tool="update-training",
+    command="training update",
     errors=("NOT_FOUND",),
     example={"name": "with more cats"},
 )
@@ -184,6 +188,7 @@ def delete_training(call: Call, training_id: str) -> None:
     tag="training",
     scope="training:read",
     command="training logs",
+    toolless="get-training tells the end of the log",
     media_type="text/plain",
     errors=("NOT_FOUND",),
 )
@@ -222,6 +227,7 @@ def validate_training(call: Call, training_id: str) -> ValidationOut:
     tag="training",
     scope="models:read",
     command="models download",
+    toolless="bytes do not belong into a tool's result; get-model-download tells an address",
     media_type="application/octet-stream",
     errors=("NOT_FOUND", "MODEL_NOT_READY", "FORMAT_UNAVAILABLE"),
 )

@@ -107,7 +107,15 @@ def create_workspace(call: Call, body: WorkspaceIn) -> WorkspaceOut:
     return _describe(replace(call, principal=owner), made)
 
 
-@api.operation("GET", "/workspaces/<workspace_id>", effect=Effect.READ, tag="workspaces", errors=("NOT_FOUND",))
+@api.operation(
+    "GET",
+    "/workspaces/<workspace_id>",
+    effect=Effect.READ,
+    tag="workspaces",
+    tool="get-workspace",
+    command="workspaces show",
+    errors=("NOT_FOUND",),
+)
 def get_workspace(call: Call, workspace_id: str) -> WorkspaceOut:
     """Tell about a workspace."""
     return _describe(call, call.services.workspaces.get(call.principal, workspace_id))

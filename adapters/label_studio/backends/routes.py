@@ -51,7 +51,7 @@ from backend.services import Services
 ROOTS = ("/api/ml", "/v1/api/ml")
 _LOOKERS = 8
 
-api = Api("ml_backends", LabelStudioDialect(), roots=ROOTS, read=read_any_body)
+api = Api("ml_backends", LabelStudioDialect(), roots=ROOTS, read=read_any_body, body_argument="body")
 
 
 def blueprint(services: Services, _: BasicAuth) -> Blueprint:
