@@ -63,8 +63,10 @@ def read(reply: Reply) -> Any:
     except ValueError:
         said = None
     if reply.status < 400:
-        is_wrapped = isinstance(said, dict) and said.get("ok") is True and "requestId" in said
-        return said["data"] if is_wrapped else said
+        match said:
+            case {"ok": True, "data": data, "requestId": _}:
+                return data
+        return said
     raise _problem(reply, said)
 
 
