@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRA ?= $(if $(shell command -v nvidia-smi),gpu,cpu)
+WORKERS ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -e
 
 .DEFAULT_GOAL := help
@@ -19,7 +20,7 @@ install: $(VENV)/.installed ## Install into .venv
 install-dev: $(VENV)/.installed-dev
 
 test: check ## Check everything and run all tests that need no servers
-	$(BIN)/python -m pytest -m "not e2e" $(PYTEST)
+	$(BIN)/python -m pytest -m "not e2e" -n $(WORKERS) --dist loadfile $(PYTEST)
 
 check: $(VENV)/.installed-dev ## Check format, lint, types and import contracts
 	$(BIN)/ruff format --check .

@@ -43,6 +43,9 @@ STATUS: dict[str, int] = {
     "INFERENCE_TIMEOUT": 504,
 }
 """HTTP status by code."""
+_EXIT_CODES_BY_STATUS = {401: 3, 403: 3, 404: 4, 405: 2, 402: 5, 409: 5, 429: 6, 504: 8}
+EXIT_CODES: dict[str, int] = {code: _EXIT_CODES_BY_STATUS.get(status, 1) for code, status in STATUS.items()}
+"""What commands end with, by code (agent-surface.md §8)."""
 
 _SYNONYMS = {
     "body_invalid": "INVALID_JSON",

@@ -12,6 +12,9 @@ from backend.errors import Invalid, LimitExceeded
 
 _CHUNK_BYTES = 64 * 2**10
 _WORTH_COMPRESSING = 1024
+_HEADERS_OF_PAGES = (
+    "Authorization, Content-Type, Idempotency-Key, X-Request-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name"
+)
 
 
 def read_chunks(request: Request, max_bytes: int) -> Iterator[bytes]:
@@ -90,6 +93,6 @@ def preflight(origins: Sequence[str]) -> Response | None:
         return None
     response = Response(status=204)
     response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE"
-    response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Idempotency-Key, X-Request-Id"
+    response.headers["Access-Control-Allow-Headers"] = _HEADERS_OF_PAGES
     response.headers["Access-Control-Max-Age"] = "600"
     return response

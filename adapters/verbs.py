@@ -101,7 +101,12 @@ class Verb:
 
 
 def verbs(apis: Iterable[Api]) -> list[Verb]:
-    """Return everything that may be asked for, in the order of the declarations."""
+    """Return everything that is a tool or a command, in the order of the declarations."""
+    return [verb for verb in requests(apis) if verb.tool or verb.command]
+
+
+def requests(apis: Iterable[Api]) -> list[Verb]:
+    """Return everything that may be asked for, over HTTP at least."""
     return [verb for api in apis for operation in api.operations for verb in _verbs(api, operation)]
 
 
@@ -112,17 +117,16 @@ def _verbs(api: Api, operation: Operation) -> Iterator[Verb]:
         *_in_query(operation, definitions),
         *_in_body(operation, api.body_argument, definitions),
     )
-    if operation.tool or operation.command:
-        yield Verb(
-            api,
-            operation,
-            operation.tool,
-            operation.command,
-            operation.summary,
-            operation.description,
-            arguments,
-            definitions,
-        )
+    yield Verb(
+        api,
+        operation,
+        operation.tool,
+        operation.command,
+        operation.summary,
+        operation.description,
+        arguments,
+        definitions,
+    )
     for shortcut in operation.shortcuts:
         taken = tuple(
             Argument(each.name, each.place, each.schema, is_required=True)
@@ -166,6 +170,8 @@ def _fields(schema: Mapping[str, Any], place: Place, definitions: dict[str, Any]
 def _fill(path: str, name: str, value: Any) -> str:
     if value is None or value == "":
         raise Invalid(f"{name} is missing.", code="validation_error", details={"fields": {name: "Field required"}})
+    if "/" in str(value):  # servers read %2F as the end of a part
+        raise Invalid(f"{name} is no id.", code="validation_error", details={"fields": {name: "no id has a slash"}})
     return _PLACEHOLDER.sub(
         lambda found: quote(str(value), safe="") if to_camel(found[2]) == name else found[0],
         path,

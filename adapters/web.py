@@ -14,13 +14,14 @@ from adapters.discovery import routes as discovery
 from adapters.http import BasicAuth, storable, word_errors
 from adapters.label_studio import contract as label_studio
 from adapters.label_studio.backends import routes as ml_backends
+from adapters.mcp import routes as mcp
 from adapters.mlp import routes as mlp
 from adapters.operations import Api
 from adapters.transfer import allow_pages, preflight
 from backend import logs
 from backend.errors import TandemError
 from backend.ids import new_id
-from backend.metrics import ERRORS, REQUEST_SECONDS, REQUESTS
+from backend.metrics import ERRORS, count_answer
 from backend.services import Services
 from backend.settings import Settings
 
@@ -57,6 +58,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     for api in APIS:
         app.register_blueprint(api(services, auth))
     app.register_blueprint(discovery.blueprint(SPOKEN))
+    app.register_blueprint(mcp.blueprint(services, SPOKEN))
     _observe(app, settings)
     word_errors(app, when_crashed=lambda route: ERRORS.labels(route).inc(), find_words=_find_words)
     return app
@@ -86,8 +88,7 @@ def _observe(app: Flask, settings: Settings) -> None:
         route = request.url_rule.endpoint if request.url_rule else "unknown"
         response.headers["X-Request-Id"] = g.request_id
         allow_pages(response, origins)
-        REQUESTS.labels(route, response.status_code).inc()
-        REQUEST_SECONDS.labels(route).observe(seconds)
+        count_answer(route, response.status_code, seconds)
         level = logging.DEBUG if route in ("contract.health", "contract.root") else logging.INFO
         log.log(
             level,

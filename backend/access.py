@@ -29,6 +29,10 @@ class Access:
         """Return whose a project is: its workspace, or the oldest one where nobody said."""
         return project.workspace_id or self._accounts.oldest_workspace_id()
 
+    def sees(self, principal: Principal, project: Project) -> bool:
+        """Say whether a principal may see a project, and all that is in it."""
+        return self.workspace_id(project) in principal.workspace_ids
+
     def sees_unowned(self, principal: Principal) -> bool:
         """Say whether a principal may see projects of which nobody said whose they are."""
         return self._accounts.oldest_workspace_id() in principal.workspace_ids
@@ -49,7 +53,7 @@ class Access:
         """
         with self._database.reading() as session:
             found = session.get(Project, project_id)
-        if found is None or self.workspace_id(found) not in principal.workspace_ids:
+        if found is None or not self.sees(principal, found):
             raise NotFound("There is no such project; GET /projects lists yours.", code="not_found")
         return found
 
@@ -71,7 +75,7 @@ class Access:
         """
         found = self._owned(principal, LabelSet, label_set_id, "label set")
         if found.schema.objective is Objective.CLICK_SEGMENTATION:
-            raise NotFound("There is no such label set.", code="not_found")
+            raise unknown("label set")
         return found
 
     def task(self, principal: Principal, task_id: str) -> Task:
@@ -99,9 +103,14 @@ class Access:
         return self._owned(principal, PredictionJob, job_id, "batch run")
 
     def _owned(self, principal: Principal, record: type[R], record_id: str, noun: str) -> R:
+        query = select(record, Project).join(Project, Project.id == record.project_id)
         with self._database.reading() as session:
-            found = session.get(record, record_id)
-            project = session.get_one(Project, found.project_id) if found else None
-        if found is None or project is None or self.workspace_id(project) not in principal.workspace_ids:
-            raise NotFound(f"There is no such {noun}.", code="not_found")
-        return found
+            found = session.execute(query.where(record.id == record_id)).one_or_none()
+        if found is None or not self.sees(principal, found[1]):
+            raise unknown(noun)
+        return found[0]
+
+
+def unknown(noun: str) -> NotFound:
+    """Return what is said of a thing that is not there, or is somebody else's: both look the same."""
+    return NotFound(f"There is no such {noun}.", code="not_found")

@@ -33,6 +33,8 @@ def configure(settings: Settings, *, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
+    # What no line tells need not be found out for each; see "Optimization" in Python's Logging HOWTO.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for noisy in ("rq", "rq.worker", "urllib3", "httpx", "alembic", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import Counter, Histogram
 
 REQUESTS = Counter("tandem_requests", "HTTP requests answered", ["route", "status"])
@@ -25,3 +27,15 @@ CLICK_ENCODINGS = Counter("tandem_click_encodings", "Images decoded and encoded 
 CLICK_ENCODE_SECONDS = Histogram("tandem_click_encode_seconds", "Time to decode and encode an image for clicks")
 EVENTS = Counter("tandem_events", "Webhook events stored", ["action"])
 ERRORS = Counter("tandem_errors", "Requests that failed for a reason of ours", ["route"])
+
+
+def count_answer(route: str, status: int, seconds: float) -> None:
+    """Count and time an answer to an HTTP request."""
+    answers, durations = _meters(route, status)
+    answers.inc()
+    durations.observe(seconds)
+
+
+@cache  # to find a meter by its labels takes longer than to turn it
+def _meters(route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(route, status), REQUEST_SECONDS.labels(route)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from dataclasses import dataclass
 from hashlib import sha1
@@ -61,9 +62,9 @@ class RateLimit:
 
     def __init__(self, url: str) -> None:
         # One more attempt, at once: a connection may have been idle while Redis was started anew.
-        self._connection = redis.Redis.from_url(
-            url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 1)
-        )
+        self._retry = Retry(NoBackoff(), 1)
+        self._pool = redis.ConnectionPool.from_url(url, socket_connect_timeout=1, socket_timeout=1, retry=self._retry)
+        self._mine = threading.local()
         self._down_until = 0.0
 
     def take(self, key: str, *, capacity: int = CAPACITY, refill_per_s: float = REFILL_PER_S) -> Taken:
@@ -87,6 +88,19 @@ class RateLimit:
 
     def _run(self, *arguments: str | int) -> Any:
         try:
-            return self._connection.evalsha(_TAKE_SHA, 1, *arguments)
+            return self._ask("EVALSHA", _TAKE_SHA, 1, *arguments)
         except NoScriptError:
-            return self._connection.eval(_TAKE, 1, *arguments)
+            return self._ask("EVAL", _TAKE, 1, *arguments)
+
+    def _ask(self, *command: str | int) -> Any:
+        """Ask Redis over this thread's own connection: to borrow one of a pool takes as long as to ask."""
+        connection = getattr(self._mine, "connection", None)
+        if connection is None:
+            connection = self._mine.connection = self._pool.make_connection()
+        packed = connection.pack_command(*command)
+
+        def ask() -> Any:
+            connection.send_packed_command(packed, check_health=False)
+            return connection.read_response()
+
+        return self._retry.call_with_retry(ask, lambda _: connection.disconnect())

@@ -28,11 +28,14 @@ from backend.inference.segmenters import Segmenters
 from backend.inference.service import Inference
 from backend.predictions.answers import Answers
 from backend.predictions.batch_work import BatchWork
+from backend.predictions.foreign import ForeignPredictions
+from backend.predictions.pictures import Pictures
 from backend.predictions.service import Predictions
 from backend.projects.service import Projects
 from backend.projects.tasks import Tasks
 from backend.queue import Queue, RedisQueue
 from backend.rate_limit import RateLimit
+from backend.runs.links import DownloadLinks
 from backend.runs.removal import Removal
 from backend.runs.service import Runs
 from backend.secrets import Vault
@@ -73,11 +76,14 @@ class Services:
     execution: Execution
     runs: Runs
     downloads: Downloads
+    download_links: DownloadLinks
     removal: Removal
     inbox: Inbox
     prediction_jobs: PredictionJobs
     predictions: Predictions
     batch_work: BatchWork
+    foreign_predictions: ForeignPredictions
+    pictures: Pictures
     batches: Batches
     engine: Engine
     inference: Inference
@@ -125,6 +131,7 @@ class Services:
         batch_work = BatchWork(
             database, blobs, projects, tasks, versions, annotations, prediction_jobs, answers, settings
         )
+        predictions = Predictions(database, blobs, access, runs, prediction_jobs, inference, answers, batch_work)
         return cls(
             settings=settings,
             database=database,
@@ -148,11 +155,14 @@ class Services:
             execution=Execution(database, training, versions, projects, blobs, settings),
             runs=runs,
             downloads=downloads,
+            download_links=DownloadLinks(accounts, vault),
             removal=removal,
             inbox=Inbox(database, training, settings),
             prediction_jobs=prediction_jobs,
-            predictions=Predictions(database, blobs, access, runs, prediction_jobs, inference, answers, batch_work),
+            predictions=predictions,
             batch_work=batch_work,
+            foreign_predictions=ForeignPredictions(database),
+            pictures=Pictures(access, blobs, annotations, predictions),
             batches=batches,
             engine=engine,
             inference=inference,

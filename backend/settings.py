@@ -116,6 +116,16 @@ class Settings(BaseSettings):
     """Where people and agents reach this server, without a slash at the end; "": as each request says."""
     cors_origins: str = ""
     """Web pages that may call the agents' APIs: origins, separated by commas."""
+    mcp_toolsets: str = "core"
+    """Which groups of tools MCP clients see unless their URL says otherwise: names, separated by commas, or all."""
+    mcp_allowed_hosts: str = Field("", validation_alias=AliasChoices("mcp_allowed_hosts", "MCP_ALLOWED_HOSTS"))
+    """Names, with or without a port, by which MCP clients may call this server; "": any, since all need a key."""
+    mcp_allowed_origins: str = Field("", validation_alias=AliasChoices("mcp_allowed_origins", "MCP_ALLOWED_ORIGINS"))
+    """Web pages that may speak MCP, beyond those of `cors_origins`."""
+    bootstrap_key: SecretStr = SecretStr("")
+    """An API key of the first user, who is made with it where there is nobody yet; later it means nothing."""
+    bootstrap_user: str = "admin@localhost"
+    """The email address of that user."""
     token_minutes: int = Field(60, gt=0)
     """Minutes of a trainer that one token pays for."""
     token_allowance: int | None = Field(None, ge=0)

@@ -14,6 +14,7 @@ BENCHMARKS = (
     "latency_under_training",
     "click_latency",
     "agent_api",
+    "tool_calls",
     "training_input",
     "image_upload",
     "image_lists",

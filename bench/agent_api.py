@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -16,10 +17,10 @@ from hashlib import sha256
 from pathlib import Path
 from statistics import median
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import requests
-from flask import Flask, Response
+from flask import Flask
 
 from adapters.identifiers import spell
 from backend.accounts.service import SCOPES, ApiKey
@@ -35,12 +36,12 @@ from bench.report import Finding, at_least, show
 from models.labels import Label, LabelSchema, Objective
 from tests.processes import RunningServer, free_port, wait_for
 
-_NUM_WORKERS = 2
+NUM_WORKERS = 2
 _NUM_THREADS = 24
-_NUM_CONNECTIONS = 8
-_NUM_REQUESTS = 1000
+NUM_CONNECTIONS = 8
+NUM_REQUESTS = 1000
 """In a round; few enough keys do that no bucket runs empty."""
-_REPEATS = 5
+REPEATS = 5
 _SHARE = 80.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -48,15 +49,19 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 def main() -> None:
     """Print the table."""
     with tempfile.TemporaryDirectory(prefix="tandem-bench-") as folder:
-        server = RunningServer(Path(folder), {"TANDEM_WEB_WORKERS": str(_NUM_WORKERS), "TANDEM_LOG_FORMAT": "json"})
+        server = RunningServer(Path(folder), {"TANDEM_WEB_WORKERS": str(NUM_WORKERS), "TANDEM_LOG_FORMAT": "json"})
         server.start()
         try:
-            keys, training_id = _prepare(server)
+            keys, training_id = prepare(server, 4 * REPEATS)
             asked = {
-                "GET /me": (server.port, _requests("/me", keys), server.pids("adapters.cli.main web")),
+                "GET /me": (
+                    server.port,
+                    signed(load.request("GET", "/me"), keys),
+                    server.pids("adapters.cli.main web"),
+                ),
                 "GET /training/{id}": (
                     server.port,
-                    _requests(f"/training/{training_id}", keys),
+                    signed(load.request("GET", f"/training/{training_id}"), keys),
                     server.pids("adapters.cli.main web"),
                 ),
             }
@@ -71,22 +76,22 @@ def main() -> None:
                 with _Plain(Path(folder), answers[name]) as plain:
                     rounds = [
                         (
-                            asyncio.run(_round(plain.port, contents, plain.pids)),
-                            asyncio.run(_round(port, contents, pids)),
+                            asyncio.run(run_round(plain.port, contents, plain.pids)),
+                            asyncio.run(run_round(port, contents, pids)),
                         )
-                        for _ in range(_REPEATS)
+                        for _ in range(REPEATS)
                     ]
                 findings += _describe(name, len(answers[name]), rounds)
         finally:
             server.stop()
-    show(f"What agents ask, {_NUM_WORKERS} web processes; medians of {_REPEATS} rounds in turn", findings)
+    show(f"What agents ask, {NUM_WORKERS} web processes; medians of {REPEATS} rounds in turn", findings)
 
 
-def _describe(name: str, size_bytes: int, rounds: Sequence[tuple[_Round, _Round]]) -> list[Finding]:
+def _describe(name: str, size_bytes: int, rounds: Sequence[tuple[Round, Round]]) -> list[Finding]:
     plain, ours = zip(*rounds, strict=True)
     return [
-        Finding(f"{name}, {size_bytes} bytes: plain Flask", _figures(plain)),
-        Finding(f"{name}: Tandem", _figures(ours)),
+        Finding(f"{name}, {size_bytes} bytes: plain Flask", figures(plain)),
+        Finding(f"{name}: Tandem", figures(ours)),
         at_least(
             "… requests a second, of plain Flask", median(100 * b.per_s / a.per_s for a, b in rounds), _SHARE, "%"
         ),
@@ -96,7 +101,8 @@ def _describe(name: str, size_bytes: int, rounds: Sequence[tuple[_Round, _Round]
     ]
 
 
-def _figures(rounds: Sequence[_Round]) -> str:
+def figures(rounds: Sequence[Round]) -> str:
+    """Say what is usual in some rounds."""
     per_s, cpu_ms, p50, p99 = (
         median(values)
         for values in zip(*((each.per_s, each.cpu_ms, each.ms(0.5), each.ms(0.99)) for each in rounds), strict=True)
@@ -104,7 +110,7 @@ def _figures(rounds: Sequence[_Round]) -> str:
     return f"{per_s:.0f}/s, {cpu_ms:.2f} ms of processor time each, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
 
 
-class _Round:
+class Round:
     """What came of some requests, sent over a few connections, each when the one before was answered."""
 
     def __init__(self, answers: Sequence[load.Answer], seconds: float, cpu_s: float) -> None:
@@ -120,8 +126,9 @@ class _Round:
         return 1000 * load.rank(self._latencies, quantile)
 
 
-async def _round(port: int, contents: Sequence[bytes], pids: Sequence[int]) -> _Round:
-    waiting = iter([contents[number % len(contents)] for number in range(_NUM_REQUESTS)])
+async def run_round(port: int, contents: Sequence[bytes], pids: Sequence[int]) -> Round:
+    """Send requests in turn over a few connections; those processes answer them."""
+    waiting = iter([contents[number % len(contents)] for number in range(NUM_REQUESTS)])
 
     async def ask_on() -> list[load.Answer]:
         answers: list[load.Answer] = []
@@ -132,9 +139,9 @@ async def _round(port: int, contents: Sequence[bytes], pids: Sequence[int]) -> _
         return answers
 
     before_s, started_s = _cpu_s(pids), time.perf_counter()
-    answers = await asyncio.gather(*(ask_on() for _ in range(_NUM_CONNECTIONS)))
+    answers = await asyncio.gather(*(ask_on() for _ in range(NUM_CONNECTIONS)))
     seconds = time.perf_counter() - started_s
-    return _Round([answer for each in answers for answer in each], seconds, _cpu_s(pids) - before_s)
+    return Round([answer for each in answers for answer in each], seconds, _cpu_s(pids) - before_s)
 
 
 def _cpu_s(pids: Sequence[int]) -> float:
@@ -146,15 +153,15 @@ def _cpu_s(pids: Sequence[int]) -> float:
     return ticks / _TICKS_PER_S
 
 
-def _requests(path: str, keys: Sequence[str]) -> list[bytes]:
-    plain = load.request("GET", path)
+def signed(plain: bytes, keys: Sequence[str]) -> list[bytes]:
+    """Return a request once for each key."""
     return [plain.replace(b"\r\n\r\n", f"\r\nAuthorization: Bearer {key}\r\n\r\n".encode()) for key in keys]
 
 
-def _prepare(server: RunningServer) -> tuple[list[str], str]:
+def prepare(server: RunningServer, num_rounds: int) -> tuple[list[str], str]:
     """Make a user, so many keys that none of them asks too often, and a training; return those keys and its id."""
-    num_keys = -(-2 * _REPEATS * _NUM_REQUESTS // CAPACITY) + 1
-    keys = [f"mlp_live_{number:024}" for number in range(num_keys * 2)]
+    num_keys = -(-num_rounds * NUM_REQUESTS // CAPACITY) + 1
+    keys = [f"mlp_live_{number:024}" for number in range(num_keys)]
     with closing(Services.build(Settings(home=server.home))) as services:
         user = services.accounts.create_user("bench@example.com")
         [workspace_id] = services.accounts.local(user).workspace_ids
@@ -189,7 +196,7 @@ class _Plain:
     def __enter__(self) -> Self:
         command = (
             *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}"),
-            *("--workers", str(_NUM_WORKERS), "--threads", str(_NUM_THREADS), "--worker-class", "gthread"),
+            *("--workers", str(NUM_WORKERS), "--threads", str(_NUM_THREADS), "--worker-class", "gthread"),
             *("--keep-alive", "15", "--log-level", "warning", "--no-control-socket", "bench.agent_api:plain_flask()"),
         )
         self._process = subprocess.Popen(command, env={**os.environ, "BENCH_BODY": str(self._body)})  # noqa: S603
@@ -215,13 +222,13 @@ class _Plain:
 
 
 def plain_flask() -> Flask:
-    """Return an application that answers everything with the same JSON."""
+    """Return an application that answers everything with the same JSON, which Flask renders each time."""
     app = Flask("plain")
-    body = Path(os.environ["BENCH_BODY"]).read_bytes()
+    content: dict[str, Any] = json.loads(Path(os.environ["BENCH_BODY"]).read_bytes())
 
     @app.get("/<path:_>")
-    def same(_: str) -> Response:
-        return Response(body, mimetype="application/json")
+    def same(_: str) -> dict[str, Any]:
+        return content
 
     return app
 

@@ -103,8 +103,13 @@ def thumbnail(source: Path, *, max_side_px: int) -> bytes:
     image = read(source, min_side_px=max_side_px)
     scale = min(1.0, max_side_px / max(image.width_px, image.height_px))
     width_px, height_px = (max(1, round(side_px * scale)) for side_px in (image.width_px, image.height_px))
-    small, buffer = resize(image.pixels, width_px=width_px, height_px=height_px), io.BytesIO()
-    PillowImage.fromarray(small).save(buffer, "JPEG", quality=85)
+    return to_jpeg(resize(image.pixels, width_px=width_px, height_px=height_px))
+
+
+def to_jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Return an RGB array of shape (H, W, 3) as a JPEG to look at."""
+    buffer = io.BytesIO()
+    PillowImage.fromarray(pixels).save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
 
 

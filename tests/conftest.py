@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import POSTGRES, Databases, Files, Postgres
 from doubles import FakeLabelStudio, FakeWeb, InlineQueue
 from flask.testing import FlaskClient
 
@@ -16,7 +16,6 @@ from adapters.web import create_app
 from backend.queue import Queue
 from backend.services import Services
 from backend.settings import Settings
-from backend.storage import migrations
 
 
 @pytest.fixture
@@ -42,20 +41,25 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database, migrated once for all tests."""
-    path = tmp_path_factory.mktemp("database") / "tandem.sqlite3"
-    migrations.upgrade(f"sqlite:///{path}")
-    return path
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """Makes empty databases, migrated once for all tests."""
+    if not POSTGRES:
+        yield Files(tmp_path_factory.mktemp("database"))
+        return
+    with closing(Postgres(POSTGRES)) as postgres:
+        yield postgres
 
 
 @pytest.fixture
-def settings(tmp_path: Path, empty_database: Path, no_settings: None) -> Settings:
+def settings(
+    tmp_path: Path, databases: Databases, no_settings: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
     """Settings with a home of its own, where the database is ready."""
     home = tmp_path / "home"
     home.mkdir()
-    shutil.copyfile(empty_database, home / "tandem.sqlite3")
-    return Settings(home=home, device="cpu")
+    with databases.make(home) as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        yield Settings(home=home, device="cpu")
 
 
 @pytest.fixture

@@ -267,7 +267,9 @@ class FakeLabelStudio(FakeWeb):
         conditions = query["filters"]["items"]
         tasks = [t for t in self.tasks[project_id] if all(self._fulfils(t, condition) for condition in conditions)]
         tasks.sort(key=lambda task: int(task["id"]))
-        return as_json({"total": len(tasks), "tasks": tasks[: int(asked.query["page_size"])]})
+        size = int(asked.query["page_size"])
+        start = size * (int(asked.query["page"]) - 1)
+        return as_json({"total": len(tasks), "tasks": tasks[start : start + size]})
 
     def _fulfils(self, task: dict[str, Any], condition: dict[str, Any]) -> bool:
         column, value = condition["filter"].removeprefix("filter:tasks:"), condition["value"]

@@ -24,7 +24,7 @@ from models.checkpoint import ONNX, WEIGHTS, Manifest, write_manifest
 from models.families.object_detection.predict import Reading
 from models.family import FitSettings
 from models.labels import LabelSchema
-from models.regions import Region, to_json
+from models.regions import Box, Region, to_json
 
 GRID, SIDE_PX, CELL_PX = 8, 64, 8
 """The detector sees squares of `SIDE_PX`, as `GRID` × `GRID` cells."""
@@ -157,6 +157,11 @@ def upload(
                 )
             )
     return task
+
+
+def box_at(label: str, column: int, row: int, *, side: float = BOX_SIDE) -> Box:
+    """Return the box that the detector finds for a cell."""
+    return Box(label, (column + 0.5) / GRID, (row + 0.5) / GRID, side, side)
 
 
 def path_of(run: TrainingRun) -> str:

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Answer with JSON.")
 
 
+class Failure(click.ClickException):
+    """Ends a command with a sentence and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click says "of the class", and reads the instance's
+
+
 def console() -> Console:
     """Return the terminal, or what stands in for it; lines are not cut where nobody watches."""
     from rich.console import Console
@@ -70,6 +78,15 @@ def percent(fraction: object) -> str | None:
     '91.7 %'
     """
     return f"{100 * fraction:.1f} %" if isinstance(fraction, int | float) else None
+
+
+def counted(number: int, noun: str) -> str:
+    """Say a number of things.
+
+    >>> counted(1, "image"), counted(0, "image")
+    ('1 image', '0 images')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _encode(value: object) -> str:

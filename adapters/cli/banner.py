@@ -57,7 +57,7 @@ def announce(settings: Settings) -> None:
 
 
 def _has_users(settings: Settings) -> bool:
-    from backend.accounts.service import has_users
+    from backend.accounts.first_user import has_users
 
     try:
         return schema_problem(settings) is not None or has_users(settings)

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def keys() -> None:
-    """Make the keys that agents call this server with, list them, and revoke them."""
+    """Make the keys that agents call a server with, list them, and revoke them.
+
+    With --local or --user, or where nobody is logged in, the database of this machine is meant: whoever has access to
+    it may make keys for everybody. Otherwise it is the server that you are logged in to, and your own keys.
+    """
 
 
 @keys.command()

@@ -13,7 +13,10 @@ from adapters.cli.opening import choose_label_set, choose_project, opened_servic
 
 @click.group()
 def models() -> None:
-    """See what can be learnt, and add models that you already have."""
+    """See what can be learnt, add models that you already have, and take away what a server has learnt.
+
+    `list` and `add` are about this machine, everything else about the server that you are logged in to.
+    """
 
 
 @models.command("list")

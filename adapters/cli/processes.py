@@ -42,7 +42,13 @@ def worker(kind: str) -> None:
 
 @click.command()
 def migrate() -> None:
-    """Bring the database to the schema of this release."""
+    """Bring the database to the schema of this release.
+
+    With TANDEM_BOOTSTRAP_KEY, and where there is no user yet, it makes one whose key that is.
+    """
+    from backend.accounts.first_user import make_first_user
     from backend.storage import migrations
 
-    migrations.upgrade(read_settings().database)
+    settings = read_settings()
+    migrations.upgrade(settings.database)
+    make_first_user(settings)

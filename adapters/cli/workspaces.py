@@ -21,7 +21,9 @@ _workspace = click.argument("workspace")
 def workspaces() -> None:
     """Share projects among people, and say what training may take.
 
-    WORKSPACE is an id or a name.
+    WORKSPACE is an id or a name. With --local, or where nobody is logged in, `create`, `list`, `add-member` and
+    `remove-member` are about the database of this machine; otherwise about the server that you are logged in to. `show`
+    is always about that server, `allowance` always about this machine.
     """
 
 

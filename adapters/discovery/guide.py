@@ -1,4 +1,4 @@
-"""Guides for agents, made of the declarations: /agents.md, /agents/prompt, /auth.md, /llms.txt."""
+"""Guides for agents, made of the declarations: agents.md, skill.md, auth.md, the prompt, llms.txt and llms-full.txt."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from adapters.catalogue import STATUS
+from adapters.catalogue import EXIT_CODES, STATUS
 from adapters.discovery.openapi import written_path
-from adapters.operations import MAX_JSON_BYTES, Api, Operation
+from adapters.discovery.reference import reference
+from adapters.operations import MAX_JSON_BYTES, Api
+from adapters.verbs import Place, Verb, requests
 from backend.accounts.service import SCOPES
 
 _WHAT_TO_DO = {
@@ -49,23 +51,27 @@ def index(apis: Sequence[Api], base_url: str) -> str:
         "# Tandem",
         "",
         "> An ML backend that trains on your own labels: projects, images, label sets, training, inference, "
-        "evaluation and download over HTTP, and Label Studio's own ML backend API.",
+        "evaluation and download over HTTP, as MCP tools and as commands, and Label Studio's own ML backend API.",
         "",
         "## Guides",
         "",
         f"- [Guide for agents]({base_url}/agents.md): everything needed to use this server with one key",
+        f"- [The same as a skill]({base_url}/skill.md): with the name and the description that agents choose skills by",
         f"- [How to get in]({base_url}/auth.md): where keys come from, and what to do when one is refused",
         f"- [Prompt]({base_url}/agents/prompt): what a person pastes into an agent",
         "",
         "## Reference",
         "",
+        f"- [All in one text]({base_url}/llms-full.txt): the guides, and every operation with its parameters and types",
         f"- [OpenAPI as JSON]({base_url}/openapi.json)",
         f"- [OpenAPI as YAML]({base_url}/openapi.yaml)",
         f"- [Interactive reference]({base_url}/docs)",
         "",
+        f"MCP over HTTP is at {base_url}/mcp. After each operation come its MCP tool and its command.",
+        "",
         "## Operations",
         "",
-        *(f"- `{o.method} {written_path(o.path)}`: {o.summary}" for api in apis for o in api.operations),
+        *map(_line, requests(apis)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -75,10 +81,16 @@ def guide(apis: Sequence[Api], base_url: str) -> str:
     return _filled(
         "agents.md",
         base=base_url,
-        endpoints="\n".join(_endpoints(apis)),
+        prompt="\n".join(f"> {line}" for line in prompt(base_url).splitlines()),
+        operations="\n".join(map(_row, requests(apis))),
         errors="\n".join(_errors()),
         max_json=str(MAX_JSON_BYTES // 2**20),
     )
+
+
+def skill(apis: Sequence[Api], base_url: str) -> str:
+    """Return the guide as agents keep it on their side: with what tells them when to read it."""
+    return _filled("skill.md", base=base_url) + "\n" + guide(apis, base_url)
 
 
 def admission(base_url: str) -> str:
@@ -86,29 +98,38 @@ def admission(base_url: str) -> str:
     return _filled("auth.md", base=base_url, scopes=", ".join(f"`{scope}`" for scope in SCOPES))
 
 
+def everything(apis: Sequence[Api], base_url: str) -> str:
+    """Return all that there is to read, in one text: the guides and the reference."""
+    return "\n".join([guide(apis, base_url), admission(base_url), "# Reference", "", reference(apis, base_url)])
+
+
 def _filled(page: str, **said: str) -> str:
     text = (Path(__file__).parent / "pages" / page).read_text()
     return re.sub(r"<<(\w+)>>", lambda found: said[found[1]], text)
 
 
-def _endpoints(apis: Sequence[Api]) -> Iterator[str]:
-    for api in apis:
-        for operation in api.operations:
-            yield (
-                f"| `{operation.method}` | `{written_path(operation.path)}` | {_body(operation)} | "
-                f"{operation.scope or '–'} | {operation.summary} |"
-            )
+def _row(verb: Verb) -> str:
+    scope = ", ".join(f"`{each}`" for each in verb.operation.scope.split())
+    cells = [f"`{verb.operation.method}`", f"`{written_path(verb.operation.path)}`", _body(verb), scope]
+    cells += [f"`{name}`" if name else "" for name in (verb.tool, verb.command)]
+    return f"| {' | '.join(cell or '–' for cell in cells)} | {verb.summary} |"
 
 
-def _body(operation: Operation) -> str:
-    if operation.form is not None:
-        return " or ".join(operation.form)
-    if operation.body is None:
-        return "–"
-    fields = operation.body.model_fields.items()
-    return ", ".join(f"`{field.alias or name}`{'' if field.is_required() else '?'}" for name, field in fields)
+def _body(verb: Verb) -> str:
+    taken = {each.name: each.is_required for each in verb.arguments if each.place is Place.BODY}
+    for each in verb.arguments:
+        if each.place is Place.WHOLE_BODY:
+            taken |= {name: name in each.schema.get("required", []) for name in each.schema["properties"]}
+    fields = ", ".join(f"`{name}`{'' if is_required else '?'}" for name, is_required in taken.items())
+    return f"a form with files, or {fields}" if "multipart/form-data" in (verb.operation.form or {}) else fields
+
+
+def _line(verb: Verb) -> str:
+    names = [f"tool `{verb.tool}`"] * bool(verb.tool) + [f"command `tandem {verb.command}`"] * bool(verb.command)
+    said = f"- `{verb.operation.method} {written_path(verb.operation.path)}`: {verb.summary}"
+    return f"{said} ({', '.join(names)})" if names else said
 
 
 def _errors() -> Iterator[str]:
     for code, status in STATUS.items():
-        yield f"| `{code}` | {status} | {_WHAT_TO_DO[status]} |"
+        yield f"| `{code}` | {status} | {EXIT_CODES[code]} | {_WHAT_TO_DO[status]} |"

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import yaml
 from flask import Blueprint, Response, g, request, send_from_directory
 
-from adapters.discovery.guide import admission, guide, index, prompt
+from adapters.discovery.guide import admission, everything, guide, index, prompt, skill
 from adapters.discovery.openapi import document
 from adapters.http import answer
 from adapters.operations import Api
@@ -39,9 +40,11 @@ def blueprint(apis: Sequence[Api]) -> Blueprint:
         "/openapi.yaml", "application/yaml", lambda base_url: yaml.safe_dump(document(apis, base_url), sort_keys=False)
     )
     serve("/agents.md", _MARKDOWN, lambda base_url: guide(apis, base_url))
+    serve("/skill.md", _MARKDOWN, lambda base_url: skill(apis, base_url))
     serve("/auth.md", _MARKDOWN, admission)
     serve("/agents/prompt", "text/plain", prompt)
     serve("/llms.txt", _MARKDOWN, lambda base_url: index(apis, base_url))
+    serve("/llms-full.txt", _MARKDOWN, lambda base_url: everything(apis, base_url))
 
     @made.get("/docs")
     def docs() -> Response:
@@ -54,19 +57,25 @@ def blueprint(apis: Sequence[Api]) -> Blueprint:
         return send_from_directory(_swagger() / _ASSETS[name], name, max_age=86400)
 
     @made.get("/.well-known/oauth-protected-resource")
-    def protected_resource() -> Response:
-        """Source: RFC 9728."""
-        return answer(
-            {
-                "resource": g.base_url,
-                "resource_name": "Tandem",
-                "resource_documentation": f"{g.base_url}/agents.md",
-                "bearer_methods_supported": ["header"],
-                "scopes_supported": sorted({o.scope for api in apis for o in api.operations if o.scope}),
-            }
-        )
+    def protected_server() -> Response:
+        return answer(_resource(apis, ""))
+
+    @made.get("/.well-known/oauth-protected-resource/mcp")
+    def protected_tools() -> Response:
+        return answer(_resource(apis, "/mcp"))
 
     return made
+
+
+def _resource(apis: Sequence[Api], path: str) -> dict[str, Any]:
+    """Describe what keys open (Source: RFC 9728)."""
+    return {
+        "resource": f"{g.base_url}{path}",
+        "resource_name": "Tandem",
+        "resource_documentation": f"{g.base_url}/agents.md",
+        "bearer_methods_supported": ["header"],
+        "scopes_supported": sorted({scope for api in apis for each in api.operations for scope in each.scope.split()}),
+    }
 
 
 def _swagger() -> Path:

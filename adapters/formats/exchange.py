@@ -145,7 +145,9 @@ def hand_out(
     if label_set.schema.objective not in _WITHOUT_PLACES and not all(picture.width_px for picture in pictures):
         _require_sizes(services, stream())
     document = label_set.document or services.projects.get(label_set.project_id).origin.document
-    return FORMATS[format].write(Outgoing(label_set, document, Catalogue(pictures), base_url, stream))
+    find_predictions = services.foreign_predictions.of_tasks
+    outgoing = Outgoing(label_set, document, Catalogue(pictures), base_url, stream, find_predictions)
+    return FORMATS[format].write(outgoing)
 
 
 _WITHOUT_PLACES = frozenset({Objective.CLASSIFICATION, Objective.MULTI_LABEL, Objective.REGRESSION, Objective.SPANS})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from adapters.formats.geometry import Size, refuse
@@ -17,10 +18,13 @@ from adapters.label_studio.results.sheet import Sheet
 from backend.datasets.annotations import Picture
 from backend.errors import Invalid
 from backend.ids import derived_id
+from backend.predictions.foreign import ForeignPrediction
 from models.labels import Objective
 from models.regions import Choice, Mask, Region
 
 _Item = Mapping[str, Any]
+_AT_ONCE = 500
+"""Images that are written together."""
 _TAGS: Mapping[Objective, tuple[str, ...]] = {
     Objective.CLASSIFICATION: ("choices",),
     Objective.MULTI_LABEL: ("choices", "taxonomy"),
@@ -122,10 +126,20 @@ def write(outgoing: Outgoing) -> Iterator[str]:
 
 def _write(outgoing: Outgoing, binding: Binding | None) -> Iterator[str]:
     yield "["
-    for position, (picture, size, regions) in enumerate(outgoing.labelled()):
-        task = _task(outgoing, binding, picture, size, regions)
+    for position, task in enumerate(_tasks(outgoing, binding)):
         yield f"{',' if position else ''}{json.dumps({'id': position + 1, **task}, separators=(',', ':'))}"
     yield "]"
+
+
+def _tasks(outgoing: Outgoing, binding: Binding | None) -> Iterator[dict[str, Any]]:
+    labelled = outgoing.labelled()
+    while part := list(islice(labelled, _AT_ONCE)):
+        said = outgoing.find_predictions([picture.task_id for picture, _, _ in part])
+        for picture, size, regions in part:
+            task = _task(outgoing, binding, picture, size, regions)
+            if predictions := _predictions(outgoing, binding, said[picture.task_id]):
+                task["predictions"] = predictions
+            yield task
 
 
 def _bindings(outgoing: Outgoing) -> tuple[Binding, ...]:
@@ -142,6 +156,21 @@ def _task(
         "meta": {"imageId": image_id, "filename": outgoing.name(picture)},
         "annotations": [{"result": items, "was_cancelled": False, "ground_truth": False}],
     }
+
+
+def _predictions(
+    outgoing: Outgoing, binding: Binding | None, said: Sequence[ForeignPrediction]
+) -> list[dict[str, Any]]:
+    """Return what other ML backends said, as far as it is about the label set."""
+    names = {outgoing.label_set.name, binding.labels_name if binding else None}
+    return [
+        {
+            "model_version": each.model_version,
+            "score": each.score,
+            "result": [item for item in each.result if item.get("from_name") in names],
+        }
+        for each in said
+    ]
 
 
 def _written(

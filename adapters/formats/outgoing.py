@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from adapters.formats.catalogue import Catalogue
 from adapters.formats.geometry import Size
 from backend.datasets.annotations import Labelled, Picture
 from backend.errors import Conflict
+from backend.predictions.foreign import ForeignPrediction
 from backend.projects.service import LabelSet
 from models.labels import LabelSchema, Objective
 from models.regions import Region
@@ -23,6 +24,7 @@ class Outgoing:
         catalogue: All images of the project.
         base_url: Of this server, without a slash at the end.
         stream: Begins again with each call.
+        find_predictions: Returns by its id what other ML backends said about each of some tasks.
     """
 
     label_set: LabelSet
@@ -30,6 +32,7 @@ class Outgoing:
     catalogue: Catalogue
     base_url: str
     stream: Callable[[], Iterator[Labelled]]
+    find_predictions: Callable[[Collection[str]], Mapping[str, Sequence[ForeignPrediction]]]
 
     @property
     def schema(self) -> LabelSchema:

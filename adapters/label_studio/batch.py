@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from adapters.label_studio.access import Access
@@ -22,6 +23,7 @@ from adapters.label_studio.wire import PredictParams, ProjectUid, Task, read
 from backend.errors import Invalid, TandemError, Unavailable
 from backend.inference.custody import work_on
 from backend.inference.job import PredictionJob
+from backend.predictions.batch_work import window_after
 from backend.services import Services
 from backend.versions.registry import UNTRAINED
 
@@ -65,8 +67,13 @@ class BatchPrediction:
         versions = {key: self._services.versions.get(version_id) for key, version_id in job.versions.items()}
         config = parse(mirror.origin.document)
         predictor = TaskPredictor(self._services, self._access)
+        chosen = self._chosen(job)
+
+        def list_after(task_id: int) -> TaskPage:
+            return client.list_tasks(project_id, conditions, after=task_id, limit=_WINDOW, with_annotations=False)
+
         ahead = _Ahead(
-            lambda after: client.list_tasks(project_id, conditions, after=after, limit=_WINDOW, with_annotations=False),
+            list_after if chosen is None else partial(_list_chosen, list_after, chosen),
             lambda tasks: predictor.predict_window(mirror, config, versions, tasks, PredictParams()),
             until=time.monotonic() + _SLICE_S,
         )
@@ -96,6 +103,12 @@ class BatchPrediction:
                     break
         self._services.prediction_jobs.rest(job)
 
+    def _chosen(self, job: PredictionJob) -> list[int] | None:
+        """Return the ids of the tasks that a job names, rising; None: it is for all that fulfil its conditions."""
+        if "numbers" not in job.selection:
+            return None
+        return sorted(int(name) for name in self._services.batch_work.names(job) if name.isdecimal())
+
     def _write(
         self,
         job: PredictionJob,
@@ -116,7 +129,7 @@ class BatchPrediction:
                 faults.append(f"task {task.id}: {outcome.message}")
             elif task.id in open_ids:
                 entries.append({"task": task.id, **outcome.to_json(job.version_name)})
-        faults += _import(client, project_id, entries)
+        faults += import_each(client, project_id, entries)
         job.num_done += len(tasks) - len(faults)
         job.num_failed += len(faults)
         job.faults = [*job.faults, *faults][:_MAX_FAULTS]
@@ -180,6 +193,17 @@ class _Ahead:
             pool.shutdown(cancel_futures=True)
 
 
+def _list_chosen(list_after: Callable[[int], TaskPage], chosen: Sequence[int], task_id: int) -> TaskPage:
+    """Return the next of the chosen tasks, those that lie in one window; the total is that of all chosen ones."""
+    while following := window_after(chosen, task_id, 1):
+        listed = list_after(following[0] - 1).tasks
+        tasks = [task for task in listed if window_after(chosen, task["id"] - 1, 1) == [task["id"]]]
+        if tasks or not listed:
+            return TaskPage(tasks, len(chosen))
+        task_id = listed[-1]["id"]
+    return TaskPage([], len(chosen))
+
+
 def _number(task: Task) -> int:
     assert task.id is not None
     return int(task.id)
@@ -196,7 +220,7 @@ def _conditions(client: LabelStudio, selection: Mapping[str, Any]) -> list[Mappi
     return conditions
 
 
-def _import(client: LabelStudio, project_id: int, entries: Sequence[Mapping[str, Any]]) -> list[str]:
+def import_each(client: LabelStudio, project_id: int, entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Write predictions; where Label Studio finds fault with one, write the others and return why."""
     if not entries:
         return []
@@ -206,7 +230,7 @@ def _import(client: LabelStudio, project_id: int, entries: Sequence[Mapping[str,
         if len(entries) == 1:
             return [f"task {entries[0]['task']}: {error.message}"]
         half = len(entries) // 2
-        return [*_import(client, project_id, entries[:half]), *_import(client, project_id, entries[half:])]
+        return [*import_each(client, project_id, entries[:half]), *import_each(client, project_id, entries[half:])]
     return []
 
 

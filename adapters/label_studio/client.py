@@ -155,6 +155,7 @@ class LabelStudio:
         *,
         after: int = 0,
         limit: int,
+        page: int = 1,
         with_annotations: bool = True,
     ) -> TaskPage:
         """Return tasks that fulfil all conditions of the Data Manager and have a greater id, in the order of ids.
@@ -164,6 +165,7 @@ class LabelStudio:
             conditions: Such as `IS_ANNOTATED`.
             after: The greatest id seen so far.
             limit: How many at most.
+            page: Which part of them, from 1 on, where there are more.
             with_annotations: Whether the tasks' annotations, drafts and predictions are sent as well.
 
         Raises:
@@ -173,10 +175,11 @@ class LabelStudio:
             "filters": {"conjunction": "and", "items": [is_newer_than(after), *conditions]},
             "ordering": ["tasks:id"],
         }
-        page = self._get_json(
+        found = self._get_json(
             "/api/tasks/",
             {
                 "project": str(project_id),
+                "page": str(page),
                 "page_size": str(limit),
                 "fields": "all" if with_annotations else "task_only",
                 "review": "true",
@@ -185,10 +188,10 @@ class LabelStudio:
             },
             read_s=_PAGE_READ_S,
         )
-        ids = [task["id"] for task in page["tasks"]]
+        ids = [task["id"] for task in found["tasks"]]
         if ids != sorted(ids) or (ids and ids[0] <= after):
             raise Unavailable(f"Label Studio listed the tasks of project {project_id} out of order; try again.")
-        return TaskPage(page["tasks"], int(page.get("total", len(ids))))
+        return TaskPage(found["tasks"], int(found.get("total", len(ids))))
 
     def get_view_conditions(self, view_id: int) -> list[Mapping[str, Any]]:
         """Return the conditions of a tab of the Data Manager, fit for `list_tasks`.

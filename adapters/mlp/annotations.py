@@ -193,6 +193,7 @@ def export_annotations(call: Call, label_set_id: str, query: ExportQuery) -> Res
     """Hand out what counts for all labelled images, in any format that can be imported.
 
     `data` is what an import takes as `data`. With `raw=true` it comes without the envelope: for `csv` as a text.
+    `labelstudio` holds what other ML backends said about these images, too.
     """
     is_text = query.format == "csv"
     parts = hand_out(

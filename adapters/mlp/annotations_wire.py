@@ -74,10 +74,16 @@ class ImportOptions(Body):
     """How a file is imported."""
 
     format: _FormatName
-    mode: Literal["replace", "append"] = "replace"
-    match_by: Literal["auto", "imageId", "filename"] = "auto"
-    create_missing_labels: bool = False
-    dry_run: bool = False
+    mode: Literal["replace", "append"] = Field(
+        "replace", description="Whether it takes the place of what was said about the images, or is added to it."
+    )
+    match_by: Literal["auto", "imageId", "filename"] = Field(
+        "auto", description="How the file names images; `auto`: by `imageId` where it has one that fits, else by name."
+    )
+    create_missing_labels: bool = Field(
+        False, description="Whether labels that the label set lacks are added to it; else what has one is left out."
+    )
+    dry_run: bool = Field(False, description="Only tell what would become of it; nothing is written.")
 
 
 class ImportIn(ImportOptions):

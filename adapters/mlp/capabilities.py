@@ -99,7 +99,7 @@ def get_capabilities(call: Call) -> Capabilities:
         features=Features(
             approvals=False,
             webhooks=False,
-            mcp=False,
+            mcp=True,
             mlflow=False,
             label_studio_proxy=bool(settings.label_studio_url),
         ),

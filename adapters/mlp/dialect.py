@@ -21,6 +21,20 @@ _NOBODY = Principal("", "", "", AuthSource.LOCAL, frozenset(), ())
 """Who may see nothing."""
 
 
+def require_scope(principal: Principal, scope: str) -> None:
+    """Make sure that a key is good for something.
+
+    Raises:
+        Denied: It is not; `details` say what it lacks.
+    """
+    if scope not in principal.scopes:
+        raise Denied(
+            f"This key may not do that; it needs the scope {scope}.",
+            code="insufficient_scope",
+            details={"requiredScopes": [scope]},
+        )
+
+
 class MlpDialect:
     """Bearer keys, `{ok, data, requestId}`."""
 
@@ -61,12 +75,8 @@ class MlpDialect:
             count(services, f"address:{request.remote_addr}")
             raise
         count(services, f"key:{principal.key_id}")
-        if operation.scope and operation.scope not in principal.scopes:
-            raise Denied(
-                f"This key may not do that; it needs the scope {operation.scope}.",
-                code="insufficient_scope",
-                details={"requiredScopes": [operation.scope]},
-            )
+        if operation.scope:
+            require_scope(principal, operation.scope)
         return principal
 
     def wrap(self, body: BaseModel, status: int) -> Response:

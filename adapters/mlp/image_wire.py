@@ -91,7 +91,30 @@ class FileQuery(Body):
     """Which form of the file."""
 
     max_size: int | None = Field(None, ge=64, le=10_000, description="A JPEG whose longer side has at most so many px.")
+    label_set_id: str | None = Field(
+        None,
+        description="Draw what was said for this label set: solid lines, filled tags, discs for points, each in its "
+        "label's colour. Tags have no accents; a label that Latin letters cannot write is # and its index. Needs the "
+        "scope annotations:read, too.",
+    )
+    training_id: str | None = Field(
+        None,
+        description="Draw what this training's model finds: dashed lines, dark tags with the score, rings for points. "
+        "Needs the scope inference:run, too. Both may be drawn at once.",
+    )
+    threshold: float = Field(0.25, ge=0, le=1, description="Found with a smaller score: not drawn.")
     sig: str | None = Field(None, description="In place of a key; part of an address that this server handed out.")
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether anything is to be drawn."""
+        return bool(self.label_set_id or self.training_id)
+
+    @model_validator(mode="after")
+    def _draws_for_keys(self) -> Self:
+        if self.sig is not None and self.is_drawing:
+            raise ValueError("labelSetId and trainingId need a key in place of sig")
+        return self
 
 
 class ImagePatch(Body):

@@ -14,6 +14,7 @@ from werkzeug.datastructures import FileStorage
 from adapters.identifiers import read_id
 from adapters.label_studio.media import Media
 from adapters.mlp.api import api
+from adapters.mlp.dialect import require_scope
 from adapters.mlp.image_wire import (
     MAX_FILES,
     FileQuery,
@@ -28,11 +29,14 @@ from adapters.mlp.image_wire import (
     describe_rejected,
     describe_upload,
 )
+from adapters.mlp.label_set_wire import colors_of
 from adapters.mlp.projects import SplitCounts
 from adapters.mlp.wire import Page
 from adapters.operations import Call, Effect
 from backend.datasets.images import MAX_IMAGE_BYTES, GivenImage, too_large
 from backend.errors import Invalid, LimitExceeded
+from backend.predictions.pictures import Wanted
+from backend.projects.service import LabelSet, Projects
 from backend.services import Services
 
 _FORM = {
@@ -134,11 +138,18 @@ def get_image(call: Call, image_id: str) -> ImageOut:
     tool="view-image",
     command="images download",
     media_type="image/*",
-    errors=("NOT_FOUND",),
+    errors=("NOT_FOUND", "MODEL_NOT_READY", "IMAGE_INVALID", "INFERENCE_TIMEOUT"),
     takes_signature=True,
 )
 def get_image_file(call: Call, image_id: str, query: FileQuery) -> Response:
-    """Return an image's bytes as they were uploaded, or a smaller JPEG. Ranges and conditions are understood."""
+    """Return an image to look at: as it was uploaded, as a smaller JPEG, or with what is known about it drawn on it.
+
+    With `labelSetId` and `trainingId` it is a JPEG of at most 2048 px, small images enlarged by a whole factor; what is
+    about the whole image is written in its top left corner. Look at it before and after you label, and where a model
+    errs. Ranges and conditions are understood where nothing is drawn.
+    """
+    if query.is_drawing:
+        return _drawn(call, image_id, query)
     images = call.services.images
     if query.sig is not None:
         found = images.signed_file(image_id, query.sig, max_side_px=query.max_size)
@@ -212,6 +223,30 @@ def set_splits(call: Call, project_id: str, body: SplitsIn) -> SplitCounts:
         is_adding=body.only_unassigned,
     )
     return SplitCounts(**counts)
+
+
+def _drawn(call: Call, image_id: str, query: FileQuery) -> Response:
+    wanted = Wanted(
+        label_set_id=read_id("label_set_id", query.label_set_id) if query.label_set_id else None,
+        run_id=read_id("training_id", query.training_id) if query.training_id else None,
+        threshold=query.threshold,
+        max_side_px=query.max_size,
+    )
+    if wanted.label_set_id is not None:
+        require_scope(call.principal, "annotations:read")
+    if wanted.run_id is not None:
+        require_scope(call.principal, "inference:run")
+    drawn = call.services.pictures.draw(
+        call.principal, image_id, wanted, colours_of=partial(_colours, call.services.projects)
+    )
+    response = Response(drawn, mimetype="image/jpeg")
+    response.headers["Cache-Control"] = "no-store"  # the next one may show something else
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _colours(projects: Projects, label_set: LabelSet) -> dict[str, str]:
+    return colors_of(label_set, label_set.document or projects.get(label_set.project_id).origin.document)
 
 
 def _files(request: Request, body: UploadIn) -> list[GivenImage]:

@@ -41,7 +41,10 @@ from backend.predictions.service import Asked
     example={"threshold": 0.5},
 )
 def infer_image(call: Call, training_id: str, image_id: str, body: InferIn) -> PredictionOut:
-    """Return what a model finds in an image, and wait for it."""
+    """Return what a model finds in an image, and wait for it.
+
+    The image's file with `trainingId` (the tool `view-image`) shows it drawn on the image.
+    """
     asked, answer = call.services.predictions.infer(
         call.principal, training_id, image_id, threshold=body.threshold, max_regions=body.max_detections
     )
@@ -119,7 +122,7 @@ def get_batch_results(call: Call, training_id: str, query: ResultsQuery) -> Resu
     example={"split": "test"},
 )
 def evaluate_model(call: Call, training_id: str, body: EvaluateIn) -> BatchOut:
-    """Measure a model on the labelled images of a split, in the background; poll `evaluate/results`.
+    """Measure a model on the labelled images of a split, in the background; poll `evaluate/results` with its `runId`.
 
     Images that you assigned to no split are in the one that the training drew for them; those that it has not seen are
     for tests.
@@ -143,7 +146,7 @@ def evaluate_model(call: Call, training_id: str, body: EvaluateIn) -> BatchOut:
 def get_evaluation(call: Call, training_id: str, query: EvaluationQuery) -> EvaluationOut:
     """Return what the newest batch run that saw labelled images measured, of either kind.
 
-    Only what is at or above the run's threshold is measured.
+    Give the `runId` of a run to await that one. Only what is at or above the run's threshold is measured.
     """
     return describe_evaluation(call.services.predictions.evaluation(call.principal, training_id, job_id=query.job_id))
 

@@ -14,7 +14,7 @@ from adapters.mlp.task_types import task_type
 from adapters.mlp.wire import Body, Moment, PageQuery
 from backend.inference.job import JobKind, JobState, PredictionJob
 from backend.predictions.answers import MAX_REGIONS, Answer
-from backend.predictions.service import Asked
+from backend.predictions.service import USUAL_IOU, Asked
 
 _DIGITS = 5
 """Of a pixel: what is measured on the answers is the same as here."""
@@ -37,8 +37,8 @@ class InferAllIn(Body):
     threshold: float = Field(0.25, ge=0, le=1, description="Smaller scores are left out.")
     save_as_predictions: bool = Field(
         True,
-        description="Whether a project that lives in Label Studio gets predictions there, too: for the split `all`, "
-        "where tasks have none of this model yet.",
+        description="Whether a project that lives in Label Studio gets predictions there, too, for tasks of the split "
+        "that have none of this model.",
     )
 
 
@@ -48,7 +48,11 @@ class EvaluateIn(Body):
     split: Split | None = Field(None, description="By default `test`, or where nothing is labelled there `val`.")
     threshold: float = Field(0.0, ge=0, le=1, description="Smaller scores are left out before anything is measured.")
     iou: float = Field(
-        0.5, ge=0.5, le=0.5, description="What must overlap to count as found, for precision, recall and f1: 0.5."
+        USUAL_IOU,
+        gt=0,
+        le=1,
+        description="What must overlap to count as found: for `precision`, `recall`, `f1` and `mapAtIou`. Only where "
+        "boxes or polygons are found.",
     )
 
 
@@ -159,6 +163,7 @@ class EvaluationOut(Body):
     metrics: dict[str, Any] | None
     confusion: Confusion | None
     threshold: float
+    iou: float
     split: str
 
 
@@ -215,5 +220,6 @@ def describe_evaluation(job: PredictionJob) -> EvaluationOut:
         metrics=describe_metrics(measured, split=job.split, num_images=job.evaluation.get("num_images")),
         confusion=confusion and Confusion(labels=confusion["labels"], matrix=confusion["counts"]),
         threshold=job.threshold,
+        iou=job.iou,
         split=job.split,
     )

@@ -13,6 +13,7 @@ from adapters.mlp.task_types import task_type
 from adapters.mlp.wire import Body, Moment
 from backend.datasets.label_sets import Overview
 from backend.errors import Invalid
+from backend.projects.service import LabelSet
 from models.labels import Objective
 
 TaskType = Literal["detection", "segmentation", "classification", "keypoints"]
@@ -35,7 +36,12 @@ class LabelIn(Body):
     color: str | None = Field(None, pattern=r"^#[0-9a-fA-F]{6}$")
 
 
-_AnyLabel = Annotated[LabelIn, BeforeValidator(lambda given: {"name": given} if isinstance(given, str) else given)]
+_AnyLabel = Annotated[
+    LabelIn,
+    BeforeValidator(
+        lambda given: {"name": given} if isinstance(given, str) else given, json_schema_input_type=Name | LabelIn
+    ),
+]
 
 
 def _unique(labels: list[LabelIn]) -> list[LabelIn]:
@@ -111,18 +117,23 @@ class LabelSetList(Body):
     has_more: Literal[False] = False
 
 
+def colors_of(label_set: LabelSet, document: str) -> dict[str, str]:
+    """Return the colour of each label, in their order: as somebody chose it, or the config does, or the next one."""
+    chosen = {**(colors_in(document) if document else {}), **label_set.colors}
+    return {name: chosen.get(name) or color_of(index) for index, name in enumerate(label_set.schema.names)}
+
+
 def describe_label_set(overview: Overview) -> LabelSetOut:
     """Word a label set."""
     row, schema = overview.label_set, overview.label_set.schema
-    chosen = {**colors_in(overview.document), **row.colors} if overview.document else row.colors
     return LabelSetOut(
         id=spell("label_set_id", row.id),
         project_id=spell("project_id", row.project_id),
         name=row.title or row.name,
         task_type=task_type(schema.objective),
         labels=[
-            LabelOut(name=name, color=chosen.get(name) or color_of(index), index=index)
-            for index, name in enumerate(schema.names)
+            LabelOut(name=name, color=color, index=index)
+            for index, (name, color) in enumerate(colors_of(row, overview.document).items())
         ],
         control_name=row.name,
         object_name=_object_name(overview.document, row.name),

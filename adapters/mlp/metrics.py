@@ -7,7 +7,15 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-_NAMES = {"map_50": "map50", "map_50_95": "map50_95", "ap_50": "ap50", "ap_50_95": "ap50_95", "mean_iou": "miou"}
+_NAMES = {
+    "map_50": "map50",
+    "map_50_95": "map50_95",
+    "map_at_overlap": "mapAtIou",
+    "ap_50": "ap50",
+    "ap_50_95": "ap50_95",
+    "ap_at_overlap": "apAtIou",
+    "mean_iou": "miou",
+}
 _OUR_OWN = {"primary", "num_examples"}
 """Figures that say the same as others here."""
 _VALIDATED = "val_"

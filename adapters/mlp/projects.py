@@ -69,6 +69,9 @@ class ProjectOut(Body):
     """A project."""
 
     id: str
+    number: int = Field(
+        description="What /api/ml calls it: Label Studio's number of it, or ours where it is not there."
+    )
     workspace_id: str | None
     name: str
     description: str
@@ -254,6 +257,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
     project, link = entry.project, entry.link
     return {
         "id": spell("project_id", project.id),
+        "number": link.number if link and link.number else project.number,
         "workspace_id": spell("workspace_id", entry.workspace_id) if entry.workspace_id else None,
         "name": project.title,
         "description": project.description,

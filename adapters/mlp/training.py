@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from datetime import datetime
 
 from flask import Response, send_file
 
+from adapters.identifiers import spell
 from adapters.mlp.api import api
 from adapters.mlp.task_types import task_type
 from adapters.mlp.training_wire import (
+    DownloadLinkOut,
     DownloadQuery,
+    FormatQuery,
     LogQuery,
     TrainingIn,
     TrainingOut,
@@ -26,8 +28,10 @@ from adapters.mlp.training_wire import (
 )
 from adapters.mlp.wire import Page
 from adapters.operations import Call, Effect
+from backend.accounts.service import Principal
 from backend.runs.service import Account
-from backend.versions.downloads import Format
+from backend.versions.downloads import Download, Format
+from backend.versions.registry import ModelVersion
 
 _USUAL_LINES = 200
 
@@ -222,6 +226,36 @@ def validate_training(call: Call, training_id: str) -> ValidationOut:
 
 @api.operation(
     "GET",
+    "/training/<training_id>/download-link",
+    effect=Effect.READ,
+    tag="training",
+    scope="models:read",
+    tool="get-model-download",
+    command="models link",
+    errors=("NOT_FOUND", "MODEL_NOT_READY", "FORMAT_UNAVAILABLE"),
+    example={"format": "onnx"},
+)
+def get_model_download(call: Call, training_id: str, query: FormatQuery) -> DownloadLinkOut:
+    """Tell where the model of a completed training can be downloaded for an hour without a key, its size and SHA-256.
+
+    Whoever has the address can download the file, so hand it on with care. It opens nothing any more once the training
+    is deleted, or the key that asked for it is revoked.
+    """
+    version, found = _file(call, call.principal, training_id, query)
+    link = call.services.download_links.make(call.principal, training_id, Format(query.format))
+    path = f"/training/{spell('training_id', training_id)}/download"
+    return DownloadLinkOut(
+        url=f"{call.base_url}{path}?format={query.format}&sig={link.signature}",
+        format=query.format,
+        bytes=found.path.stat().st_size,
+        sha256=found.sha256,
+        expires_at=link.expires_at,
+        filename=_filename(version, query),
+    )
+
+
+@api.operation(
+    "GET",
     "/training/<training_id>/download",
     effect=Effect.READ,
     tag="training",
@@ -230,6 +264,7 @@ def validate_training(call: Call, training_id: str) -> ValidationOut:
     toolless="bytes do not belong into a tool's result; get-model-download tells an address",
     media_type="application/octet-stream",
     errors=("NOT_FOUND", "MODEL_NOT_READY", "FORMAT_UNAVAILABLE"),
+    takes_signature=True,
 )
 def download_model(call: Call, training_id: str, query: DownloadQuery) -> Response:
     """Download the model of a completed training, as ONNX or as weights for torch.
@@ -237,23 +272,31 @@ def download_model(call: Call, training_id: str, query: DownloadQuery) -> Respon
     ONNX: one float32 input, N×3×H×W; its metadata say what goes in and what comes out. pth: a dictionary with
     `state_dict` and the same facts, for `torch.load(..., weights_only=True)`. Ranges and conditions are understood.
     """
-    version = call.services.runs.version(call.principal, training_id)
-    found = call.services.downloads.get(version, Format(query.format), task_type=task_type(version.schema.objective))
+    principal = call.principal
+    if query.sig is not None:
+        principal = call.services.download_links.lender(training_id, Format(query.format), query.sig)
+    version, found = _file(call, principal, training_id, query)
     response = send_file(
         found.path,
         mimetype="application/octet-stream",
         as_attachment=True,
-        download_name=f"{version.name}.{query.format}",
+        download_name=_filename(version, query),
         etag=found.sha256,
-        last_modified=_whole_seconds(version.created_at),
+        last_modified=int(version.created_at.timestamp()),
         conditional=True,
     )
     response.headers["Repr-Digest"] = f"sha-256=:{b64encode(bytes.fromhex(found.sha256)).decode()}:"
     return response
 
 
-def _whole_seconds(moment: datetime) -> int:
-    return int(moment.timestamp())
+def _file(call: Call, principal: Principal, training_id: str, query: FormatQuery) -> tuple[ModelVersion, Download]:
+    version = call.services.runs.version(principal, training_id)
+    form, does = Format(query.format), task_type(version.schema.objective)
+    return version, call.services.downloads.get(version, form, task_type=does)
+
+
+def _filename(version: ModelVersion, query: FormatQuery) -> str:
+    return f"{version.name}.{query.format}"
 
 
 def _training(call: Call, training_id: str, *, num_lines: int = _USUAL_LINES, has_history: bool = False) -> TrainingOut:

@@ -100,10 +100,16 @@ class LogQuery(Body):
     offset: int = Field(0, ge=0, description="How many bytes you have already.")
 
 
-class DownloadQuery(Body):
+class FormatQuery(Body):
     """As what."""
 
     format: Literal["onnx", "pth"] = "onnx"
+
+
+class DownloadQuery(FormatQuery):
+    """As what, and who says so."""
+
+    sig: str | None = Field(None, description="In place of a key; part of an address that this server handed out.")
 
 
 class TrainingsQuery(PageQuery):
@@ -205,6 +211,17 @@ class TrainingOut(Body):
     created_at: Moment
     started_at: Moment | None
     finished_at: Moment | None
+
+
+class DownloadLinkOut(Body):
+    """Where a model's file is, until when, and how to tell that it has come whole; the address needs no key."""
+
+    url: str
+    format: Literal["onnx", "pth"]
+    bytes: int
+    sha256: str
+    expires_at: Moment
+    filename: str
 
 
 def describe_training(account: Account, estimate: Estimate, **more: Any) -> TrainingOut:

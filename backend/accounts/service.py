@@ -6,10 +6,10 @@ import logging
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -40,9 +40,9 @@ MAX_KEYS = 10
 """Keys that one user may have in use."""
 PREFIXES = ("mlp_live_", "mlp_sk_")
 """How a key may begin; all mean the same."""
+KEY_FORM = re.compile(f"({'|'.join(PREFIXES)})[0-9A-Za-z]{{24}}")
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_KEY = re.compile(f"({'|'.join(PREFIXES)})[0-9A-Za-z]{{24}}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _MAX_NAME = 120
 _USE_NOTED_EVERY = timedelta(minutes=1)
@@ -198,7 +198,7 @@ class Accounts:
         """
         if not token.startswith(PREFIXES):
             raise Denied("An API key is needed: send Authorization: Bearer mlp_live_….", code="unauthenticated")
-        is_formed = _KEY.fullmatch(token) is not None
+        is_formed = KEY_FORM.fullmatch(token) is not None
         found = self._database.rows(_BY_DIGEST, {"digest": _digest(token)}) if is_formed else ()
         now = utc_now()
         if not found or found[0].revoked_at or (found[0].expires_at and found[0].expires_at <= now):
@@ -211,7 +211,7 @@ class Accounts:
             email=key.email,
             name=key.name,
             auth_source=AuthSource.API_KEY,
-            scopes=_with_implied(key.scopes),
+            scopes=_with_implied(tuple(key.scopes)),
             workspace_ids=tuple(row.workspace_id for row in found if row.workspace_id),
             key_id=key.key_id,
             is_admin=key.is_admin,
@@ -253,15 +253,7 @@ class Accounts:
         if expires_at is not None and expires_at <= utc_now():
             raise _wrong("expiresAt", "the key would have expired already; choose a later moment")
         secret = prefix + "".join(secrets.choice(_ALPHABET) for _ in range(24))
-        key = ApiKey(
-            user_id=asker.user_id,
-            name=name.strip(),
-            digest=_digest(secret),
-            prefix=prefix,
-            preview=f"{secret[: len(prefix) + 3]}…{secret[-3:]}",
-            scopes=sorted(granted),
-            expires_at=expires_at,
-        )
+        key = new_key(asker.user_id, name.strip(), secret, scopes=granted, expires_at=expires_at)
         with self._database.transaction() as session:
             session.get_one(User, asker.user_id, with_for_update=True)  # whoever mints at the same time waits here
             if _num_in_use(session, asker.user_id) >= MAX_KEYS:
@@ -337,10 +329,20 @@ _BY_DIGEST = (
 )
 
 
-def has_users(settings: Settings) -> bool:
-    """Say whether there is any user, at less cost than that of building all services."""
-    with closing(Database(settings.database)) as database:
-        return bool(Accounts(database, settings).users())
+def new_key(
+    user_id: str, name: str, secret: str, *, scopes: Iterable[str], expires_at: datetime | None = None
+) -> ApiKey:
+    """Return a key that is not kept yet; its secret has `KEY_FORM`."""
+    prefix = next(each for each in PREFIXES if secret.startswith(each))
+    return ApiKey(
+        user_id=user_id,
+        name=name,
+        digest=_digest(secret),
+        prefix=prefix,
+        preview=f"{secret[: len(prefix) + 3]}…{secret[-3:]}",
+        scopes=sorted(scopes),
+        expires_at=expires_at,
+    )
 
 
 def find_user(session: Session, email_or_id: str) -> User | None:
@@ -380,10 +382,11 @@ def _num_in_use(session: Session, user_id: str) -> int:
     return session.scalars(query.where(or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > utc_now()))).one()
 
 
-def _with_implied(scopes: Iterable[str]) -> frozenset[str]:
+@lru_cache
+def _with_implied(scopes: tuple[str, ...]) -> frozenset[str]:
     """Add what is included.
 
-    >>> sorted(_with_implied(["projects:write", "notes:write"]))
+    >>> sorted(_with_implied(("projects:write", "notes:write")))
     ['notes:write', 'projects:read', 'projects:write']
     """
     return frozenset(scopes) | {scope.replace(":write", ":read") for scope in scopes} & set(SCOPES)

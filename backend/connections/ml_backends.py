@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import JSON, ForeignKey, UniqueConstraint, and_, or_, select
+from sqlalchemy import JSON, ForeignKey, UniqueConstraint, and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -154,6 +154,11 @@ class MLBackends:
         with self._database.reading() as session:
             return self._get(session, principal, backend_id)
 
+    def find(self, backend_id: int) -> MLBackend | None:
+        """Return a backend, whoever's it is; None: it was removed."""
+        with self._database.reading() as session:
+            return session.get(MLBackend, backend_id)
+
     def change(
         self, principal: Principal, backend_id: int, *, password: str | None = None, **changes: Unpack[Changes]
     ) -> MLBackend:
@@ -240,7 +245,7 @@ class MLBackends:
                 is_reachable=backend.is_reachable,
                 is_training=is_training or any(RunState(run.state).is_open for run in runs),
                 is_predicting=job is not None and not JobState(job.state).is_final,
-                error=backend.error_message or failure or (job.error if job else None),
+                error=backend.error_message or failure or (_fault_of(job) if job else None),
             )
         )
 
@@ -257,6 +262,12 @@ class MLBackends:
         if found is None:
             raise _not_found()
         return found
+
+    def random_task(self, backend: MLBackend) -> Task | None:
+        """Return any task of a backend's project that was seen here; None: there is none."""
+        with self._database.reading() as session:
+            wanted = select(Task).where(Task.project_id == backend.project_id)
+            return session.scalar(wanted.order_by(func.random()).limit(1))
 
     def _runs(self, backend: MLBackend) -> Sequence[TrainingRun]:
         with self._database.reading() as session:
@@ -277,6 +288,13 @@ class MLBackends:
             row = session.get(MLBackend, backend_id)  # None: it was removed meanwhile
             for name, value in facts.items() if row else ():
                 setattr(row, name, value)
+
+
+def _fault_of(job: PredictionJob) -> str | None:
+    """Return why a job failed, or which tasks it could not get predicted."""
+    if job.error or not (JobState(job.state).is_final and job.num_failed):
+        return job.error
+    return f"{job.num_failed} of {job.num_done + job.num_failed} tasks could not be predicted: {job.faults[0]}"
 
 
 def _not_found() -> NotFound:

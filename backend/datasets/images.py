@@ -37,7 +37,7 @@ UPLOAD_FIELD = "image"
 """The field of a task's data that an upload is in."""
 _SIDES_PX = (64, 128, 256, 512, 1024, 2048)
 _MAX_NAME = 200
-_decoding = threading.BoundedSemaphore(2)
+decoding = threading.BoundedSemaphore(2)
 """A decoded image takes up to 400 MB, and a web process has many threads."""
 
 
@@ -224,7 +224,7 @@ class Images:
                 raise too_large()
             stream.seek(0)
             try:
-                with _decoding:
+                with decoding:
                     facts = examine(stream, max_pixels=MAX_IMAGE_PIXELS)
             except UnknownKind as error:
                 raise Invalid("Only JPEG, PNG and WebP images are taken.", code="unsupported_image_type") from error
@@ -274,7 +274,7 @@ class Images:
         if path.exists():
             return path
         try:
-            with _decoding:
+            with decoding:
                 small = thumbnail(source, max_side_px=side_px)
         except BadImage as error:
             raise NotFound(f"The file is no image that can be shown: {error}.", code="not_found") from error

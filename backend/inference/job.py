@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -23,6 +23,7 @@ from backend.versions.registry import ModelVersion, Versions, combined_name
 log = logging.getLogger(__name__)
 
 _MAX_LOSSES = 5
+_WISH = ("project_id", "run_id", "version_name", "kind", "split", "threshold", "iou")
 _SLICE_TIMEOUT_S = 1800.0
 
 
@@ -50,6 +51,8 @@ class JobKind(StrEnum):
     """They are kept here, for whoever asks."""
     EVALUATE = "evaluate"
     """They are compared with what people said."""
+    ELSEWHERE = "elsewhere"
+    """Another ML backend makes them, and `adapter` sees to it that they are kept."""
 
 
 class PredictionJob(Record, kw_only=True):
@@ -67,9 +70,10 @@ class PredictionJob(Record, kw_only=True):
             "num_images"; empty where it was not done, or where nobody had said anything.
         created_by: The user who asked.
         version_name: What the predictions are marked with; one name for all versions.
-        versions: Version id by label set id, fixed when the job was asked for.
-        selection: Which tasks, in the origin's words. For the other kinds "numbers": the blob that lists theirs, where
-            there are any, and "is_written_back": whether a WRITE_BACK follows.
+        versions: Version id by label set id, fixed when the job was asked for; empty for ELSEWHERE.
+        selection: Which tasks, in the origin's words. For INFER_ALL and EVALUATE "numbers": the blob that lists theirs,
+            where there are any, and "is_written_back": whether a WRITE_BACK follows, with the same "numbers" unless it
+            is for all. For ELSEWHERE in the words of `adapter`.
         is_replacing: Whether predictions of other versions of ours are removed once all new ones exist.
         cursor: How far the tasks have been gone through: the last one, in the origin's words or by its number.
         num_tasks: How many tasks there are to predict; None before the first slice.
@@ -119,7 +123,7 @@ class JobLost(Exception):
 
 
 class PredictionJobs:
-    """What may be done with prediction jobs. A project has at most one WRITE_BACK that has not ended."""
+    """What may be done with prediction jobs. Of those that write to a project's origin, one after the other begins."""
 
     def __init__(
         self, database: Database, queue: Queue, projects: Projects, versions: Versions, settings: Settings
@@ -137,6 +141,7 @@ class PredictionJobs:
         selection: Mapping[str, Any] | None = None,
         is_replacing: bool = False,
         versions: Mapping[str, ModelVersion] | None = None,
+        can_wait: bool = False,
     ) -> PredictionJob:
         """Ask for the tasks of a project to be predicted, and for the predictions to be written to its origin.
 
@@ -145,10 +150,11 @@ class PredictionJobs:
             selection: Which of its tasks; None: all.
             is_replacing: See `PredictionJob`.
             versions: By label set id; None: those in use now.
+            can_wait: Whether it may begin after the end of those that were asked for before.
 
         Raises:
             NotFound: There is no such project.
-            Conflict: Nothing was trained yet, or such a job has not ended.
+            Conflict: Nothing was trained yet, or such a job has not ended, and it cannot wait for that.
         """
         mirror = self._projects.get(project_id)
         current = self._versions.current(mirror.label_sets) if versions is None else versions
@@ -157,7 +163,7 @@ class PredictionJobs:
         with self._database.transaction() as session:
             session.get_one(Origin, mirror.project.id, with_for_update=True)
             busy = next((job for job in self.of_project(mirror.project.id) if not JobState(job.state).is_final), None)
-            if busy is not None:
+            if busy is not None and not can_wait:
                 raise Conflict(f"prediction job {busy.id} of the project has not ended", code="job_in_progress")
             job = PredictionJob(
                 project_id=mirror.project.id,
@@ -170,8 +176,8 @@ class PredictionJobs:
             return job
 
     def ask_batch(self, wanted: PredictionJob) -> PredictionJob:
-        """Add a job of another kind, or return the one of the same run, kind, split, threshold and iou that goes on."""
-        same = {name: getattr(wanted, name) for name in ("run_id", "kind", "split", "threshold", "iou")}
+        """Add a job of another kind, or return the one with the same wish that goes on: see `_WISH`."""
+        same = {name: getattr(wanted, name) for name in _WISH}
         unfinished = PredictionJob.state.in_([state.value for state in JobState if not state.is_final])
         with self._database.transaction() as session:
             session.get_one(Origin, wanted.project_id, with_for_update=True)
@@ -231,7 +237,7 @@ class PredictionJobs:
         open_states = [state.value for state in JobState if not state.is_final]
         with self._database.reading() as session:
             query = select(PredictionJob).where(PredictionJob.state.in_(open_states)).order_by(PredictionJob.id)
-            waiting = [job for job in session.scalars(query) if self._is_waiting(job)]
+            waiting = [job for job in _in_turn(session.scalars(query)) if self._is_waiting(job)]
         for job in waiting:
             self._submit(job.id, job.attempt)
 
@@ -341,3 +347,13 @@ class PredictionJobs:
             assert isinstance(result, CursorResult)
             if result.rowcount != 1:
                 raise JobLost(job.id)
+
+
+def _in_turn(jobs: Iterable[PredictionJob]) -> Iterator[PredictionJob]:
+    """Leave out those that write to an origin where an older one has not ended."""
+    projects_written: set[str] = set()
+    for job in jobs:
+        if job.kind != JobKind.WRITE_BACK or job.project_id not in projects_written:
+            yield job
+        if job.kind == JobKind.WRITE_BACK:
+            projects_written.add(job.project_id)

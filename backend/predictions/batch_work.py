@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from backend.datasets.annotations import Annotations
-from backend.errors import Conflict, TandemError
+from backend.errors import TandemError
 from backend.inference.custody import work_on
 from backend.inference.job import PredictionJob, PredictionJobs
 from backend.predictions.answers import Answer, Answers
@@ -25,8 +24,8 @@ from backend.versions.registry import ModelVersion, Versions
 from models.metrics import evaluate
 from models.regions import Region
 
-log = logging.getLogger(__name__)
-
+ALL = "all"
+"""The split of a job that goes through all tasks of a project."""
 _SLICE_S = 30.0
 """Other background work waits for so long at most."""
 _WINDOW = 64
@@ -69,10 +68,21 @@ class BatchWork:
         Raises:
             NotFound: The list is missing.
         """
-        if not job.num_tasks:
+        if "numbers" not in job.selection:
             return []
         numbers: list[int] = json.loads(self._blobs.path(job.selection["numbers"]).read_bytes())
         return numbers
+
+    def names(self, job: PredictionJob) -> list[str]:
+        """Return the names in the origin of a job's tasks; deleted ones are left out.
+
+        Raises:
+            NotFound: The list is missing.
+        """
+        numbers = set(self.numbers(job))
+        with self._database.reading() as session:
+            tasks = session.execute(select(Task.number, Task.external_id).filter_by(project_id=job.project_id))
+            return [name for number, name in tasks if number in numbers]
 
     def find(self, job: PredictionJob, numbers: Sequence[int]) -> list[tuple[Task, Answer | TandemError]]:
         """Return for tasks of a job what its version finds, or why nothing could be found; deleted ones are left out.
@@ -124,7 +134,8 @@ class BatchWork:
                     truths[str(task.number)], found[str(task.number)] = said[task.number], outcome.regions
         if not truths:
             return {}
-        return {"metrics": dict(evaluate(label_set.schema, truths, found).metrics), "num_images": len(truths)}
+        measured = evaluate(label_set.schema, truths, found, min_overlap=job.iou)
+        return {"metrics": dict(measured.metrics), "num_images": len(truths)}
 
     def _said(
         self, job: PredictionJob, label_set: LabelSet, numbers: Sequence[int]
@@ -142,15 +153,13 @@ class BatchWork:
         return said
 
     def _write_back(self, job: PredictionJob) -> None:
-        """Let what was found be written to Label Studio, if the project lives there."""
-        origin = self._projects.get(job.project_id).origin
-        if origin.kind != "label_studio":
+        """Let what was found be written to Label Studio, if the project lives there, in its turn."""
+        is_for_all = job.split == ALL
+        if self._projects.get(job.project_id).origin.kind != "label_studio" or not (is_for_all or job.num_tasks):
             return
         label_set, version = self._asked(job)
-        try:
-            self._jobs.ask(job.project_id, versions={label_set.id: version})
-        except Conflict as error:
-            log.warning("predictions not written back", extra={"job_id": job.id, "reason": error.message})
+        chosen = {} if is_for_all else {"numbers": job.selection["numbers"]}
+        self._jobs.ask(job.project_id, versions={label_set.id: version}, selection=chosen, can_wait=True)
 
 
 def window_after(numbers: Sequence[int], cursor: int, size: int) -> Sequence[int]:

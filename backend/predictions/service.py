@@ -14,18 +14,23 @@ from backend.errors import Invalid, NotFound, TandemError
 from backend.inference.job import JobKind, JobState, PredictionJob, PredictionJobs
 from backend.inference.service import Inference
 from backend.predictions.answers import Answer, Answers
-from backend.predictions.batch_work import BatchWork, window_after
+from backend.predictions.batch_work import ALL, BatchWork, window_after
 from backend.projects.agreement import SHARED_AS, TEST
 from backend.projects.service import LabelSet
-from backend.projects.tasks import Annotation, Task
+from backend.projects.tasks import Annotation, Prediction, Task
 from backend.runs.service import Runs
 from backend.storage.blobs import BlobStore
 from backend.storage.database import Database
 from backend.training import snapshot
 from backend.training.run import TrainingRun
 from backend.versions.registry import ModelVersion
+from models.metrics import OVERLAPPING
 
-ALL, UNASSIGNED = "all", "unassigned"
+UNASSIGNED = "unassigned"
+USUAL_IOU = 0.5
+"""What must overlap where nobody says otherwise."""
+_LISTED = ""
+"""The split of a job whose tasks were chosen for what they lack."""
 _PATIENCE_S = 60.0
 
 
@@ -36,6 +41,20 @@ class Asked:
     run: TrainingRun
     version: ModelVersion
     label_set: LabelSet
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """Jobs, one per version at most, that go through tasks without an answer.
+
+    Attributes:
+        num_tasks: How many tasks they go through, all together.
+        is_new: Whether they were not there before.
+    """
+
+    jobs: Sequence[PredictionJob]
+    num_tasks: int
+    is_new: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +137,7 @@ class Predictions:
             run_id: Whose version.
             split: "train", "val", "test", "unassigned" or "all", as tasks are assigned now.
             threshold: Regions with a smaller score are left out.
-            is_written_back: Whether a project in Label Studio gets the predictions, too; "all" only.
+            is_written_back: Whether a project in Label Studio gets the predictions, too.
 
         Raises:
             NotFound: There is no such run.
@@ -131,8 +150,37 @@ class Predictions:
         with self._database.reading() as session:
             numbers = list(session.scalars(query))
         job = self._job(principal, asked, JobKind.INFER_ALL, numbers, split=split, threshold=threshold)
-        job.selection["is_written_back"] = is_written_back and split == ALL
+        job.selection["is_written_back"] = is_written_back
         return self._jobs.ask_batch(job)
+
+    def infer_missing(self, principal: Principal, versions: Sequence[ModelVersion], *, limit: int | None) -> Filling:
+        """Ask for those tasks to be predicted that one of a project's versions has not answered, in their order.
+
+        A task has an answer of a version as long as that is kept, see `Prediction`; one that cannot be predicted never
+        has. Jobs that were asked for here and have not ended are returned instead.
+
+        Args:
+            principal: Who asks.
+            versions: Of one project.
+            limit: How many tasks at most; None: all.
+
+        Raises:
+            NotFound: They are versions of no run that the principal may see.
+        """
+        asked = [self._asked(principal, self._access.run(principal, version.run_id)) for version in versions]
+        busy = [job for each in asked for job in self._jobs.of_run(each.run.id) if _is_filling(job)]
+        if busy:
+            return Filling(busy, max(job.num_tasks or 0 for job in busy), is_new=False)
+        lacking = [self._lacking(each) for each in asked]
+        chosen = set(sorted(set().union(*lacking))[:limit])
+        jobs = [
+            self._jobs.ask_batch(
+                self._job(principal, each, JobKind.INFER_ALL, numbers, split=_LISTED, threshold=0.0),
+            )
+            for each, open_numbers in zip(asked, lacking, strict=True)
+            if (numbers := [number for number in open_numbers if number in chosen])
+        ]
+        return Filling(jobs, len(chosen))
 
     def evaluate(
         self, principal: Principal, run_id: str, *, split: str | None, threshold: float, iou: float
@@ -147,13 +195,17 @@ class Predictions:
             run_id: Whose version.
             split: See `infer_all`; None: "test", or where nothing is labelled there "val".
             threshold: Regions with a smaller score are left out.
-            iou: What counts as found.
+            iou: What must overlap to count as found, in (0, 1]; only where boxes or polygons are.
 
         Raises:
             NotFound: There is no such run.
             Conflict: It has made no version ("model_not_ready").
+            Invalid: There is nothing that overlaps.
         """
         asked = self._asked(principal, self._access.run(principal, run_id))
+        if iou != USUAL_IOU and asked.label_set.schema.objective not in OVERLAPPING:
+            message = "nothing overlaps here; it is for boxes and polygons, leave it out"
+            raise Invalid(f"iou: {message}", code="validation_error", details={"fields": {"iou": message}})
         by_split = self._labelled(asked)
         if split is None:
             split = "val" if not by_split["test"] and by_split["val"] else "test"
@@ -251,6 +303,13 @@ class Predictions:
             num_tasks=len(numbers),
         )
 
+    def _lacking(self, asked: Asked) -> list[int]:
+        """Return the numbers of the uploaded tasks that a version has not answered, rising."""
+        answer = select(Prediction).where(Prediction.version_id == asked.version.id, Prediction.media == Task.content)
+        query = select(Task.number).where(Task.project_id == asked.run.project_id, ~answer.exists())
+        with self._database.reading() as session:
+            return list(session.scalars(query.order_by(Task.number)))
+
     def _labelled(self, asked: Asked) -> dict[str, list[int]]:
         """Return the numbers of labelled tasks by split, for "unassigned" and "all" as well."""
         drawn = {}
@@ -272,6 +331,10 @@ class Predictions:
             if split is not None:
                 numbers[name_of[split]].append(task.number)
         return numbers
+
+
+def _is_filling(job: PredictionJob) -> bool:
+    return job.kind == JobKind.INFER_ALL and job.split == _LISTED and not JobState(job.state).is_final
 
 
 def _no_results() -> NotFound:

@@ -47,6 +47,7 @@ class Task(Record, kw_only=True):
         UniqueConstraint("project_id", "external_id"),
         Index("one_task_per_upload", "project_id", "content", unique=True),
         Index("tasks_by_project", "project_id", "id"),
+        Index("tasks_by_split", "project_id", "split"),
     )
     id: Mapped[str] = mapped_column(primary_key=True, default_factory=new_id)
     number: Mapped[int] = mapped_column(unique=True, index=True)

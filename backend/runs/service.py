@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Row, Select, bindparam, select
 
-from backend.access import Access
+from backend.access import Access, unknown
 from backend.accounts.allowances import Allowances, TokenEntry
 from backend.accounts.service import Principal
 from backend.errors import Conflict, Invalid, Unavailable
@@ -159,7 +160,10 @@ class Runs:
         Raises:
             NotFound: There is no such run.
         """
-        return self._accounts([self._access.run(principal, run_id)])[0]
+        found = self._database.rows(_ACCOUNT, {"run_id": run_id})
+        if not found or not self._access.sees(principal, found[0].Project):
+            raise unknown("training")
+        return self._account(*found[0])
 
     def of_label_set(
         self, principal: Principal, label_set_id: str, *, limit: int = 50, cursor: str | None = None
@@ -284,9 +288,7 @@ class Runs:
 
     def log_tail(self, run: TrainingRun, num_lines: int) -> tuple[str, bool]:
         """Return the newest lines of a run's log, oldest first, and whether there are more."""
-        query = select(RunLine).filter_by(run_id=run.id).order_by(RunLine.number.desc()).limit(num_lines + 1)
-        with self._database.reading() as session:
-            newest = list(session.scalars(query))
+        newest = self._database.rows(_NEWEST_LINES, {"run_id": run.id, "num_lines": num_lines + 1})
         return _text(newest[:num_lines][::-1]), len(newest) > num_lines
 
     def log(self, principal: Principal, run_id: str) -> str:
@@ -297,25 +299,17 @@ class Runs:
         """
         return _text(self._training.log_lines(self._access.run(principal, run_id).id))
 
-    def _accounts(self, runs: Sequence[TrainingRun]) -> list[Account]:
-        with self._database.reading() as session:
-            version_ids = [run.version_id for run in runs if run.version_id]
-            versions = {
-                row.id: row for row in session.scalars(select(ModelVersion).where(ModelVersion.id.in_(version_ids)))
-            }
-            took = select(TokenEntry).where(TokenEntry.run_id.in_([run.id for run in runs]))
-            tokens = {row.run_id: row for row in session.scalars(took)}
-        return [
-            Account(
-                run=run,
-                version=(version := versions.get(run.version_id or "")),
-                tokens=(entry := tokens.get(run.id)),
-                workspace_id=entry.workspace_id if entry else self._workspace_id(run),
-                counts=self._counts(run),
-                formats=self._downloads.formats(version) if version else (),
-            )
-            for run in runs
-        ]
+    def _account(
+        self, run: TrainingRun, project: Project, version: ModelVersion | None, tokens: TokenEntry | None
+    ) -> Account:
+        return Account(
+            run=run,
+            version=version,
+            tokens=tokens,
+            workspace_id=tokens.workspace_id if tokens else self._access.workspace_id(project),
+            counts=self._counts(run),
+            formats=self._downloads.formats(version) if version else (),
+        )
 
     def _counts(self, run: TrainingRun) -> LabelCounts:
         """Return how much a run has to learn from; as of now, as long as it has not been started."""
@@ -329,8 +323,9 @@ class Runs:
 
     def _page(self, query: Select[TrainingRun], limit: int, cursor: str | None) -> tuple[list[Account], str | None]:
         with self._database.reading() as session:
-            found, following = page(session, query, TrainingRun.id, limit=limit, cursor=cursor)
-        return self._accounts(found), following
+            runs, following = page(session, query, TrainingRun.id, limit=limit, cursor=cursor)
+            by_id = _ACCOUNT_PARTS.where(TrainingRun.id.in_([run.id for run in runs])).order_by(TrainingRun.id.desc())
+            return [self._account(*parts) for parts in session.execute(by_id)], following
 
     def _require_labels(self, run: TrainingRun) -> LabelCounts | None:
         if self._is_elsewhere(run.project_id):  # the labels are counted once they have been collected
@@ -356,6 +351,21 @@ class Runs:
         return None
 
 
+_ACCOUNT_PARTS = (
+    select(TrainingRun, Project, ModelVersion, TokenEntry)
+    .join(Project, Project.id == TrainingRun.project_id)
+    .join(ModelVersion, ModelVersion.id == TrainingRun.version_id, isouter=True)
+    .join(TokenEntry, TokenEntry.run_id == TrainingRun.id, isouter=True)
+)
+_ACCOUNT = _ACCOUNT_PARTS.where(TrainingRun.id == bindparam("run_id"))
+_NEWEST_LINES = (
+    select(RunLine.at, RunLine.text)
+    .where(RunLine.run_id == bindparam("run_id"))
+    .order_by(RunLine.number.desc())
+    .limit(bindparam("num_lines"))
+)
+
+
 def _is_already(run: TrainingRun) -> Conflict:
     status = RunState(run.state).told
     return Conflict(
@@ -363,5 +373,5 @@ def _is_already(run: TrainingRun) -> Conflict:
     )
 
 
-def _text(lines: Sequence[RunLine]) -> str:
+def _text(lines: Iterable[RunLine | Row[tuple[datetime, str]]]) -> str:
     return "".join(f"{line.at:%Y-%m-%dT%H:%M:%SZ} {line.text}\n" for line in lines)

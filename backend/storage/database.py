@@ -6,12 +6,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Row, Select, create_engine, event, make_url, text
+from sqlalchemy import JSON, Select, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -19,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, 
 
 from backend.errors import Unavailable
 from backend.storage.columns import UtcDateTime
+from backend.storage.prepared import Prepared
 
 _PATIENCE_S = 15
 """How long a writer waits for SQLite's only write lock …"""
@@ -71,6 +72,8 @@ class Database:
         self._writing = self.engine.execution_options(writes=True)
         self._open = threading.local()
         self._turn = threading.Lock()
+        self._prepared: dict[Select[*tuple[Any, ...]], Prepared] = {}
+        self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         if self._is_sqlite:
             _prepare_sqlite(self.engine)
 
@@ -92,13 +95,24 @@ class Database:
         """Open a transaction that only reads, or join the one that is open. It never waits for a writer."""
         yield from self._session(self.engine)
 
-    def rows(self, query: Select[Any], parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
-        """Return what a query finds, for half of what `reading` costs: for what every request asks.
+    def rows(self, query: Select[*tuple[Any, ...]], parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """Return what a query finds, for a tenth of what `reading` costs: for what requests ask again and again.
 
-        It does not join the transaction that is open.
+        It does not join the transaction that is open. Its records are such as a session that was closed left behind.
+
+        Args:
+            query: A constant of its module: it is compiled once, and kept. Selects columns, or whole records.
+            parameters: Texts and numbers, by name.
         """
-        with _answering(), self.engine.connect() as connection:
-            return connection.execute(query, parameters).all()
+        prepared = self._prepared.get(query)
+        if prepared is None:
+            prepared = self._prepared[query] = Prepared(query, self.engine.dialect)
+        try:
+            with closing(self.engine.raw_connection()) as connection:
+                return prepared.ask(connection, parameters)
+        except self._driver_error:  # a session knows which connections are lost, and what errors mean
+            with _answering(), Session(self.engine, expire_on_commit=False) as session:
+                return session.execute(query, parameters).all()
 
     @contextmanager
     def _write_turn(self) -> Iterator[None]:

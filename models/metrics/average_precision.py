@@ -8,8 +8,9 @@ Source: the evaluation of COCO (Lin et al., "Microsoft COCO: Common Objects in C
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,3 +103,25 @@ def rank(images: Sequence[Compared], *, min_overlap: float) -> Ranking:
     order_P = np.argsort(-all_scores_P, kind="stable")
     num_truths = sum(image.overlaps_PT.shape[1] for image in images)
     return Ranking(all_scores_P[order_P], all_hits_P[order_P], num_truths)
+
+
+def average_precisions(images: Sequence[Compared], *, min_overlap: float | None) -> dict[str, float | None]:
+    """Return the average precisions of one label, named as in `models.metrics.detection`."""
+    strict = [rank(images, min_overlap=overlap).average_precision for overlap in STRICTNESS]
+    figures = {"ap_50": strict[0], "ap_50_95": _mean(strict)}
+    if min_overlap is not None:
+        figures["ap_at_overlap"] = rank(images, min_overlap=min_overlap).average_precision
+    return figures
+
+
+def mean_average_precisions(
+    per_class: Mapping[str, Mapping[str, Any]], *, min_overlap: float | None
+) -> dict[str, float | None]:
+    """Return the means of what `average_precisions` returned for each label, over those that have truths."""
+    names = ("ap_50", "ap_50_95", *(("ap_at_overlap",) if min_overlap is not None else ()))
+    return {f"m{name}": _mean([figures[name] for figures in per_class.values()]) for name in names}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -4,8 +4,9 @@ What the numbers mean (a prediction hits a truth of its label where they overlap
     ap_50: Average precision of a label, where an overlap of one half is enough. None: the label has no truths.
     ap_50_95: Mean of average precisions where 50 %, 55 %, … 95 % are enough.
     map_50, map_50_95: Means over the labels that have truths.
-    precision, recall, f1: At an overlap of one half, of predictions with a score of at least `SURE`; per label, and
-        over all of them (micro). 0 where undefined.
+    ap_at_overlap, map_at_overlap: The same where the overlap that was asked for is enough; absent where none was.
+    precision, recall, f1: At that overlap, by default one half, of predictions with a score of at least `SURE`; per
+        label, and over all of them (micro). 0 where undefined.
 
 Boxes without an area, or with coordinates that are no numbers, are not counted. Labels that the schema does not know
 are counted like any other, so that an older version can be measured on newer truths.
@@ -20,7 +21,14 @@ from typing import Any
 import numpy as np
 
 from models.labels import LabelSchema
-from models.metrics.average_precision import STRICTNESS, Compared, Ranking, rank
+from models.metrics.average_precision import (
+    STRICTNESS,
+    Compared,
+    Ranking,
+    average_precisions,
+    mean_average_precisions,
+    rank,
+)
 from models.metrics.evaluation import Evaluation
 from models.metrics.overlaps import box_overlaps
 from models.regions import Box, Region
@@ -33,8 +41,10 @@ def evaluate(
     schema: LabelSchema,
     truths: Mapping[str, Sequence[Region]],
     predictions: Mapping[str, Sequence[Region]],
+    *,
+    min_overlap: float | None = None,
 ) -> Evaluation:
-    """Compare predictions with truths, both by example key; `primary` is `map_50`.
+    """Compare predictions with truths, both by example key; `primary` is `map_50`, whatever overlap is asked for.
 
     Where there is nothing to find, `primary` is 1 if no prediction is sure, else 0.
     """
@@ -45,27 +55,25 @@ def evaluate(
     total = np.zeros(3, dtype=np.int64)
     for name in names:
         compared = compare(pairs, name)
-        ranking = rank(compared, min_overlap=STRICTNESS[0])
+        ranking = rank(compared, min_overlap=min_overlap or STRICTNESS[0])
         num_sure, num_hits = ranking.count(SURE)
         counts = (ranking.num_truths, num_sure, num_hits)
         total += counts
-        strict = [ranking, *(rank(compared, min_overlap=overlap) for overlap in STRICTNESS[1:])]
         per_class[name] = {
-            "ap_50": ranking.average_precision,
-            "ap_50_95": _mean([each.average_precision for each in strict]),
+            **average_precisions(compared, min_overlap=min_overlap),
             **_rates(*counts),
             "support": ranking.num_truths,
             "num_predicted": num_sure,
         }
     num_truths, num_sure, num_hits = (int(count) for count in total)
-    map_50, map_50_95 = (_mean([each[key] for each in per_class.values()]) for key in ("ap_50", "ap_50_95"))
+    means = mean_average_precisions(per_class, min_overlap=min_overlap)
+    map_50 = means["map_50"]
     primary = map_50 if map_50 is not None else float(num_sure == 0)
     metrics = {
         "num_examples": len(pairs),
         "num_boxes": num_truths,
         "primary": primary,
-        "map_50": map_50,
-        "map_50_95": map_50_95,
+        **means,
         **_rates(num_truths, num_sure, num_hits),
         "per_class": per_class,
     }
@@ -96,11 +104,6 @@ def rank_boxes(pairs: Sequence[tuple[Sequence[Box], Sequence[Box]]], label: str)
 
 def _is_finite(box: Box) -> bool:
     return all(math.isfinite(value) for value in (box.x, box.y, box.width, box.height, box.rotation))
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def _rates(num_truths: int, num_sure: int, num_hits: int) -> dict[str, float]:

@@ -7,7 +7,7 @@ What the numbers mean:
     mean_iou, mean_dice: Means over the labels that occur in truths or predictions; the background is not one of them.
     background_iou: Of where there is no label at all.
     mean_iou_with_background: As `mean_iou`, with the background as one more label.
-    ap_50, map_50 and so on: See `models.metrics.detection`; what overlaps are areas of polygons instead of boxes.
+    ap_50, map_50, ap_at_overlap and so on: See `models.metrics.detection`; areas of polygons overlap, instead of boxes.
 
 Where a mask has another size than the truth (an older image, a reduced copy), it is scaled to it. Masks whose runs do
 not add up and polygons without an area are not counted. Labels that the schema does not know are counted like any
@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.labels import LabelSchema
-from models.metrics.average_precision import STRICTNESS, Compared, rank
+from models.metrics.average_precision import Compared, average_precisions, mean_average_precisions
 from models.metrics.evaluation import Evaluation
 from models.outlines import covered, fill, is_whole
 from models.regions import Mask, Polygon, Region
@@ -53,7 +53,9 @@ def evaluate_masks(schema: LabelSchema, truths: _Truths, predictions: _Truths) -
     return Evaluation(metrics["mean_iou"], {"num_examples": len(truths), "primary": metrics["mean_iou"], **metrics})
 
 
-def evaluate_polygons(schema: LabelSchema, truths: _Truths, predictions: _Truths) -> Evaluation:
+def evaluate_polygons(
+    schema: LabelSchema, truths: _Truths, predictions: _Truths, *, min_overlap: float | None = None
+) -> Evaluation:
     """Compare polygons with truths, both by example key.
 
     `primary` is `map_50`: what counts is each thing, found and told from its neighbours, not the area it takes. Where
@@ -68,14 +70,13 @@ def evaluate_polygons(schema: LabelSchema, truths: _Truths, predictions: _Truths
     summary = areas.summary(schema)
     for name, figures in summary["per_class"].items():
         compared = [_compare(true, found, name) for true, found in pairs]
-        strict = [rank(compared, min_overlap=overlap) for overlap in STRICTNESS]
-        figures["ap_50"] = strict[0].average_precision
-        figures["ap_50_95"] = _mean([ranking.average_precision for ranking in strict])
-        figures["num_things"] = strict[0].num_truths
-        figures["num_predicted_things"] = len(strict[0].scores_P)
-    map_50, map_50_95 = (_mean([each[key] for each in summary["per_class"].values()]) for key in ("ap_50", "ap_50_95"))
+        figures |= average_precisions(compared, min_overlap=min_overlap)
+        figures["num_things"] = sum(each.overlaps_PT.shape[1] for each in compared)
+        figures["num_predicted_things"] = sum(each.overlaps_PT.shape[0] for each in compared)
+    means = mean_average_precisions(summary["per_class"], min_overlap=min_overlap)
+    map_50 = means["map_50"]
     primary = map_50 if map_50 is not None else float(not any(found for _, found in pairs))
-    metrics = {"num_examples": len(truths), "primary": primary, "map_50": map_50, "map_50_95": map_50_95, **summary}
+    metrics = {"num_examples": len(truths), "primary": primary, **means, **summary}
     return Evaluation(primary, metrics)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from belongings import make_belongings
+from databases import Databases
 from doubles import InlineQueue
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -56,11 +55,12 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Scene]:
+def scene(tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> Iterator[Scene]:
     home = tmp_path_factory.mktemp("home")
-    shutil.copyfile(empty_database, home / "tandem.sqlite3")
-    settings = Settings(home=home, device="cpu", label_studio_url="", base_url="", redis_url="", basic_auth_user="")
-    with closing(Services.build(settings, queue=InlineQueue())) as services:
+    with ExitStack() as stack:
+        own = {"database_url": stack.enter_context(databases.make(home)), "label_studio_url": "", "base_url": ""}
+        settings = Settings(home=home, device="cpu", redis_url="", basic_auth_user="", **own)
+        services = stack.enter_context(closing(Services.build(settings, queue=InlineQueue())))
         accounts = services.accounts
         owner, stranger = (accounts.create_user(f"{name}@example.com") for name in ("ann", "bob"))
         revoked, secret = accounts.mint(owner, "revoked", scopes=SCOPES)

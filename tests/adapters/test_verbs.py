@@ -36,7 +36,7 @@ def test_every_definition_that_is_referred_to_is_there(verb: Verb) -> None:
     ("tool", "given", "asked"),
     [
         ("get-me", {}, Asked("GET", "/me")),
-        ("get-project", {"projectId": "prj_1/x", "unknown": 1}, Asked("GET", "/projects/prj_1%2Fx")),
+        ("get-project", {"projectId": "prj_1 x?", "unknown": 1}, Asked("GET", "/projects/prj_1%20x%3F")),
         ("list-images", {"projectId": "p", "labeled": True}, Asked("GET", "/projects/p/images?labeled=true")),
         ("create-project", {"name": "cats"}, Asked("POST", "/projects", {"name": "cats"})),
         ("update-image", {"imageId": "i", "split": None}, Asked("PATCH", "/images/i", {"split": None})),
@@ -61,6 +61,11 @@ def test_a_missing_part_of_the_path_is_named() -> None:
         BY_TOOL["get-project"].ask({})
 
     assert raised.value.details == {"fields": {"projectId": "Field required"}}
+
+
+def test_an_argument_cannot_reach_another_path() -> None:
+    with pytest.raises(Invalid, match="projectId is no id"):
+        BY_TOOL["get-project"].ask({"projectId": "prj_1/images"})
 
 
 def test_a_shortcut_needs_all_that_it_takes() -> None:

@@ -107,7 +107,7 @@ def test_every_api_is_behind_the_password(settings: Settings, services: Services
     client = locked.test_client()
 
     for rule in locked.url_map.iter_rules():
-        if rule.endpoint.startswith("discovery.") or rule.endpoint == "ml_backends.unknown":
+        if rule.endpoint.startswith("discovery.") or rule.endpoint in ("ml_backends.unknown", "mcp.resource"):
             continue
         for method in (rule.methods or set()) - {"HEAD"}:
             path = example_path(rule.rule)
@@ -116,4 +116,4 @@ def test_every_api_is_behind_the_password(settings: Settings, services: Services
 
 
 def test_each_api_is_a_blueprint_of_its_own(settings: Settings, services: Services) -> None:
-    assert len(create_app(settings, services).blueprints) == len(web.APIS) + len(["discovery"])
+    assert len(create_app(settings, services).blueprints) == len(web.APIS) + len(["discovery", "mcp"])

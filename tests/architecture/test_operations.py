@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from adapters.discovery.openapi import written_path
+from adapters.mcp.tools import GUIDE, make_tools
 from adapters.operations import Effect
 from adapters.web import SPOKEN
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 OPERATIONS = [operation for api in SPOKEN for operation in api.operations]
 DIALECTS = sorted(
     path
-    for folder in ("mlp", "formats", "discovery", "label_studio/backends")
+    for folder in ("mcp", "mlp", "formats", "discovery", "label_studio/backends")
     for path in (ROOT / "adapters" / folder).rglob("*.py")
 )
 FORBIDDEN = ("backend.storage", "rq", "redis", "sqlalchemy")
@@ -63,6 +64,7 @@ PARITY = [
     (28, "POST /training/{}/cancel", "cancel-training", "training cancel"),
     (28, "DELETE /training/{}", "delete-training", "training delete"),
     (29, "GET /training/{}/download", "", "models download"),
+    (29, "GET /training/{}/download-link", "get-model-download", "models link"),
     (31, "POST /training/{}/infer/{}", "infer-image", "infer"),
     (32, "POST /training/{}/infer-all", "infer-all", "infer-all"),
     (33, "GET /training/{}/infer-all/results", "get-batch-results", "infer-all results"),
@@ -86,6 +88,8 @@ PARITY = [
 ]
 """Rows 1–40 of agent-surface.md §9. 30 is a field of 19, 67 are the documents below, and the tool of 29 tells
 an address where its route sends bytes."""
+COMMANDLESS = {"try_ml_backend"}
+"""Looks at what goes over the wire between this server and a backend; nothing comes of it."""
 DOCUMENTS = ("/agents.md", "/llms.txt", "/auth.md")
 
 
@@ -100,6 +104,20 @@ def test_a_row_of_the_parity_table_is_an_operation(row: int, said: str, tool: st
 
     assert said in by_route
     assert (by_route[said].tool, by_route[said].command) == (tool, command)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_an_operation_is_a_tool_and_a_command_or_says_why_not(operation) -> None:
+    """S-001: whatever is declared is in all three."""
+    assert bool(operation.tool) is not bool(operation.toolless)
+    assert bool(operation.command) is (operation.name not in COMMANDLESS)
+
+
+def test_each_tool_that_an_operation_names_is_listed() -> None:
+    """S-001: and no other, but for the guide (row 67)."""
+    named = [name for each in OPERATIONS for name in (each.tool, *(part.tool for part in each.shortcuts)) if name]
+
+    assert sorted(tool.name for tool in make_tools(SPOKEN, is_proxy=False)) == sorted([*named, GUIDE])
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from backend_doubles import FakeFit, write_image
+from databases import Databases
 from doubles import InlineQueue
 
 from backend.projects.service import Mirror
@@ -25,8 +25,12 @@ SCHEMA = LabelSchema(Objective.CLASSIFICATION, (Label("cat"), Label("dog")))
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home", heartbeat_s=0.05, lost_after_s=1.0, train_quiet_s=0.0, device="cpu")
+def settings(tmp_path: Path, databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    home = tmp_path / "home"
+    home.mkdir()
+    with databases.make(home) as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        yield Settings(home=home, heartbeat_s=0.05, lost_after_s=1.0, train_quiet_s=0.0, device="cpu")
 
 
 @pytest.fixture
@@ -43,9 +47,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def services(settings: Settings, queue: InlineQueue, migrated: Path) -> Iterator[Services]:
-    settings.home.mkdir()
-    shutil.copyfile(migrated, settings.home / "tandem.sqlite3")
+def services(settings: Settings, queue: InlineQueue) -> Iterator[Services]:
     built = Services.build(settings, queue=queue)
     yield built
     built.close()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import redis
 
 from backend.rate_limit import CAPACITY, RateLimit, Taken
 
@@ -95,19 +96,27 @@ def test_all_processes_share_a_bucket(redis_url: str, key: str) -> None:
     assert sum(each.retry_after_s is None for each in taken) == 50
 
 
-def test_a_redis_that_was_started_anew_is_told_the_rule_again(limit: RateLimit, key: str) -> None:
+def test_a_redis_that_was_started_anew_is_told_the_rule_again(redis_url: str, limit: RateLimit, key: str) -> None:
     limit.take(key)
-    limit._connection.script_flush()
+    redis.Redis.from_url(redis_url).script_flush()
 
     assert limit.take(key).left == 118
 
 
-def test_a_full_bucket_leaves_nothing_behind(limit: RateLimit, key: str) -> None:
+def test_a_connection_that_was_lost_is_made_again(redis_url: str, limit: RateLimit, key: str) -> None:
+    limit.take(key)
+    with redis.Redis.from_url(redis_url) as other:
+        other.client_kill_filter(_type="normal", skipme=True)
+
+    assert limit.take(key).left == 118
+
+
+def test_a_full_bucket_leaves_nothing_behind(redis_url: str, limit: RateLimit, key: str) -> None:
     limit.take(key, refill_per_s=100)
 
     time.sleep(0.05)
 
-    assert not limit._connection.exists(f"tandem:rate:{key}")
+    assert not redis.Redis.from_url(redis_url).exists(f"tandem:rate:{key}")
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "unix:///nowhere/redis.sock"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 from e2e.browser import FLAGS, HEIGHT_PX, WIDTH_PX
+from e2e.databases import Postgres, run_postgres, run_redis
 from e2e.pictures import Picture, label_config, labels_of, trash
 from e2e.servers import LabelStudio, Project, Tandem, needs, run_label_studio, run_tandem
 from selenium import webdriver
@@ -73,6 +74,20 @@ def trash_project(strict_label_studio: LabelStudio, tmp_path_factory: pytest.Tem
         tandem.await_completed(run["id"])
         project.retrieve_predictions(others)
         yield Trained(project, tandem, others, untrained, project.connection()["model_version"])
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server."""
+    with run_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis server with a port."""
+    with run_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

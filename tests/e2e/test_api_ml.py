@@ -8,25 +8,35 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
 import requests
+from e2e.agents import make_agent
 from e2e.pictures import digits, label_config
 from e2e.servers import LabelStudio, Tandem, run_tandem
 from label_studio_sdk import LabelStudio as Sdk
-from label_studio_sdk import MlBackend
 from processes import RunningServer, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 Ask = Callable[..., requests.Response]
+T = TypeVar("T")
 MODEL = """
+from urllib.request import urlopen
+
 from label_studio_ml.model import LabelStudioMLBase
 
 
 class Mine(LabelStudioMLBase):
     def predict(self, tasks, context=None, **kwargs):
-        return [{"result": [], "score": 0.5} for _ in tasks]
+        control, item, _ = self.label_interface.get_first_tag_occurence("Choices", "Image")
+        found = []
+        for task in tasks:
+            is_picture = urlopen(task["data"]["image"]).read().startswith(b"\\x89PNG")
+            choice = {"from_name": control, "to_name": item, "type": "choices", "value": {"choices": ["0"]}}
+            found.append({"result": [choice] * is_picture, "score": 0.5})
+        return found
 
     def fit(self, event, data, **kwargs):
         self.set("model_version", "second")
@@ -154,7 +164,7 @@ def _is_idle(tandem: Tandem, uid: str) -> bool:
     return bool(tandem.project(uid)["state"] == "CO")
 
 
-def slowly(ask: Callable[[int], MlBackend], backend_id: int) -> MlBackend:
+def slowly(ask: Callable[[int], T], backend_id: int) -> T:
     """Ask at most twice a second, as a key may in the long run."""
     time.sleep(0.5)
     return ask(backend_id)
@@ -198,4 +208,36 @@ def test_a_hosted_model_is_registered_trained_and_watched(hosted: RunningServer,
         assert versions[0] == "second"
         assert (down.state, down.readable_state) == ("DI", "Disconnected")
         assert sdk.ml.list(project=7) == []
+        assert tandem.troubles == []
+
+
+def test_a_hosted_model_predicts_images_that_an_agent_uploaded(hosted: RunningServer, tmp_path: Path) -> None:
+    """N-011: of this server's own project, by another ML backend."""
+    with run_tandem(tmp_path) as tandem:
+        agent = make_agent(tandem)
+        project = agent.ask("POST", "/projects", json={"name": "Digits"})
+        agent.upload(project["id"], digits(12))
+        agent.ask(
+            "POST",
+            f"/projects/{project['id']}/labelsets",
+            json={"name": "digit", "taskType": "classification", "labels": ["0", "1"]},
+        )
+        ask = asking(tandem.url, agent.key)
+        made = ask("POST", "", json={"project": project["number"], "url": hosted.url}).json()
+        path = f"/{made['id']}"
+
+        answered, during = [], []
+        for query in ("?batch_size=5", "", ""):
+            answered.append(ask("POST", f"{path}/predict{query}").json())
+            during.append(ask("GET", path).json()["state"])
+            wait_for(
+                lambda: slowly(lambda _: ask("GET", path), made["id"]).json()["state"] == "CO", "the job has ended"
+            )
+        tried = ask("POST", f"{path}/predict/test?random=true").json()
+
+        assert [each["tasks"] for each in answered] == [5, 7, 0]
+        assert during[0] == "PR"
+        [said] = tried["task"]["predictions"]
+        assert (said["model_version"], said["score"]) == (made["model_version"], 0.5)
+        assert said["result"] == tried["response"][0]["result"] != []
         assert tandem.troubles == []

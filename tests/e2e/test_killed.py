@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import redis
+from e2e.agents import Agent, has_ended, make_agent
 from e2e.pictures import digits, label_config, labels_of
 from e2e.servers import Tandem, run_tandem
 from processes import wait_for
 
 from backend.settings import Settings
+from backend.training.service import MAX_LOSSES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -73,6 +75,70 @@ def test_a_run_whose_process_is_killed_goes_on_from_its_last_epoch_within_15_s(k
     assert killed.noticed_s < 15
     assert killed.run["attempt"] == killed.before["attempt"] + 1
     assert never_starts_again(killed.run)
+
+
+@pytest.fixture(scope="module")
+def agent(tandem: Tandem) -> Agent:
+    return make_agent(tandem)
+
+
+@pytest.fixture
+def training(agent: Agent) -> str:
+    """A training that was started through the mlp API."""
+    project = agent.ask("POST", "/projects", json={"name": "digits"})["id"]
+    agent.upload(project, FEW)
+    body = {"name": "digit", "taskType": "classification", "labels": labels_of(FEW)}
+    label_set = agent.ask("POST", f"/projects/{project}/labelsets", json=body)["id"]
+    agent.label(label_set, FEW)
+    return agent.start(label_set)
+
+
+def test_an_agents_training_whose_process_is_killed_goes_on_and_is_paid_once(
+    tandem: Tandem, agent: Agent, training: str
+) -> None:
+    """Our deviation from M-023: a loss is not the end, and nobody who polls sees a step back."""
+    path = f"/training/{training}"
+    before = tandem.await_epochs(bare(training))
+    seen = [agent.ask("GET", path)]
+    [horse] = horses(tandem)
+
+    os.kill(horse, signal.SIGKILL)
+    while not has_ended(seen[-1]):
+        time.sleep(1)
+        seen.append(agent.ask("GET", path))
+
+    assert (seen[-1]["status"], seen[-1]["error"]) == ("completed", None)
+    assert all(later["progress"] >= earlier["progress"] for earlier, later in pairwise(seen))
+    assert seen[-1]["tokens"]["consumed"] == 1
+    assert tandem.run(bare(training))["attempt"] == before["attempt"] + 1
+
+
+def test_an_agents_training_that_is_killed_at_one_point_again_and_again_fails_within_two_minutes_for_free(
+    tandem: Tandem, agent: Agent, training: str
+) -> None:
+    """M-023, with real kills."""
+    path = f"/training/{training}"
+    num_kills, attempt, first_at = 0, 0, 0.0
+
+    while (run := tandem.run(bare(training)))["state"] not in ("completed", "failed"):
+        if run["state"] == "running" and run["attempt"] > attempt:
+            for horse in horses(tandem):
+                os.kill(horse, signal.SIGKILL)
+            num_kills, attempt, first_at = num_kills + 1, run["attempt"], first_at or time.monotonic()
+        time.sleep(0.2)
+
+    told = agent.ask("GET", path)
+    assert time.monotonic() - first_at < 120
+    assert num_kills == MAX_LOSSES
+    assert (told["status"], told["error"]["code"]) == ("failed", "WORKER_LOST")
+    assert told["error"]["hint"]
+    assert (told["tokens"]["reserved"], told["tokens"]["consumed"]) == (0, 0)
+    assert agent.error("GET", f"{path}/download") == (409, "MODEL_NOT_READY")
+
+
+def bare(training: str) -> str:
+    """Return what the operator calls a training."""
+    return training.partition("_")[2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -3,51 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import requests
+from e2e.agents import Agent, has_ended, make_agent
 from e2e.pictures import Picture, labels_of, trash
 from e2e.servers import RUN_TIMEOUT_S, LabelStudio, Project, Tandem, run_tandem
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-
-_FILES_PER_UPLOAD = 20
-_POLL_S = 2.0
-"""A key is good for one request a second."""
-
-
-@dataclass
-class Agent:
-    """A program that has a key and nothing else."""
-
-    url: str
-    key: str
-
-    def ask(self, method: str, path: str, **options: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.key}"}
-        response = requests.request(method, f"{self.url}{path}", headers=headers, timeout=100, **options)
-        assert response.ok, f"{method} {path}: {response.status_code} {response.text[:1000]}"
-        return response.json()["data"] if response.content else None
-
-    def upload(self, project: str, pictures: list[Picture]) -> dict[str, str]:
-        """Return the ids of images by their names."""
-        ids: dict[str, str] = {}
-        for start in range(0, len(pictures), _FILES_PER_UPLOAD):
-            part = pictures[start : start + _FILES_PER_UPLOAD]
-            files = [("files", (picture.name, picture.content)) for picture in part]
-            said = self.ask("POST", f"/projects/{project}/images", files=files)
-            ids |= {image["filename"]: image["id"] for image in said["images"]}
-        return ids
-
-    def wait(self, path: str, claim: Callable[[Any], object], what: str) -> Any:
-        deadline = time.monotonic() + RUN_TIMEOUT_S
-        while not claim(found := self.ask("GET", path)):
-            assert time.monotonic() < deadline, f"{what}: {found}"
-            time.sleep(_POLL_S)
-        return found
 
 
 @dataclass(frozen=True)
@@ -78,10 +44,9 @@ def story(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -
         "LABEL_STUDIO_URL": label_studio.url,
         "LABEL_STUDIO_API_KEY": label_studio.personal_access_token,
         "TANDEM_TRAIN_EVERY": "0",
-        "TANDEM_TRAIN_WITHIN_S": "20",
     }
     with run_tandem(tmp_path_factory.mktemp("mirrored"), **settings) as tandem:
-        agent = Agent(tandem.url, _key(tandem))
+        agent = make_agent(tandem)
         project = agent.ask("POST", "/projects", json={"name": "Waste of agents"})
         label_set = agent.ask(
             "POST",
@@ -104,10 +69,8 @@ def story(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -
         there.annotate(learnt[1:])
         labelled = f"/label-sets/{label_set['id']}"
         agent.wait(labelled, lambda found: found["labeledImageCount"] == len(learnt), "all labels are here")
-        training = agent.ask("POST", f"/label-sets/{label_set['id']}/training", json={})
-        agent.ask("POST", f"/training/{training['id']}/start")
-        ended = ("completed", "failed", "cancelled")
-        training = agent.wait(f"/training/{training['id']}", lambda found: found["status"] in ended, "it has ended")
+        run_id = agent.start(label_set["id"], epochs=10)
+        training = agent.wait(f"/training/{run_id}", has_ended, "it has ended")
         yield Story(agent, tandem, project, label_set, images, there, learnt, others, training)
 
 
@@ -163,6 +126,24 @@ def test_its_predictions_are_seen_in_label_studio(story: Story) -> None:
     assert predicted == {name: max(found, key=lambda each: each["score"])["label"] for name, found in inferred.items()}
 
 
+def test_what_it_finds_in_a_split_is_seen_there_and_nothing_else(story: Story) -> None:
+    before = story.there.predicted(story.training["modelVersion"])
+    chosen = story.learnt[:2]
+    for picture in chosen:
+        story.agent.ask("PATCH", f"/images/{story.images[picture.name]}", json={"split": "test"})
+
+    path = f"/training/{story.training['id']}/infer-all"
+    story.agent.ask("POST", path, json={"split": "test"})
+    run = story.agent.wait(f"{path}/results", has_ended, "all images are answered")["run"]
+
+    assert (run["status"], run["total"], run["error"]) == ("completed", 2, None)
+    deadline = time.monotonic() + RUN_TIMEOUT_S
+    while len(after := story.there.predicted(story.training["modelVersion"])) < len(before) + 2:
+        assert time.monotonic() < deadline, "the predictions are not there"
+        time.sleep(0.5)
+    assert sorted(after) == sorted([*before, *(picture.name for picture in chosen)])
+
+
 def test_a_new_label_set_can_be_answered_there(story: Story) -> None:
     story.agent.ask(
         "POST",
@@ -188,14 +169,6 @@ def _some(pictures: list[Picture], number: int) -> list[Picture]:
     """Return so many pictures of each of two labels that are easily told apart."""
     wanted = ("cardboard", "glass")
     return [picture for label in wanted for picture in [each for each in pictures if each.label == label][:number]]
-
-
-def _key(tandem: Tandem) -> str:
-    code, said = tandem.say("users", "create", "agent@example.com")
-    assert code == 0, said
-    code, said = tandem.say("keys", "create", "--user", "agent@example.com")
-    assert code == 0, said
-    return next(line.strip() for line in said.splitlines() if line.strip().startswith("mlp_live_"))
 
 
 def _connected(there: Project) -> None:

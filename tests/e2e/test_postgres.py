@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from doubles import InlineQueue
+from e2e.databases import Postgres
 from e2e.pictures import digits, label_config, labels_of
-from e2e.servers import Tandem, needs, run_tandem
+from e2e.servers import Tandem, run_tandem
 from processes import free_port, wait_for
 
 from backend.projects.service import Mirror
@@ -40,47 +35,10 @@ NUM_ROUNDS = 20
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """A PostgreSQL server; its URL lacks the name of a database. It refuses to run as root, so it never does."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(shutil.which("initdb") or "/none").parent]
-    if not (programs[-1] / "initdb").exists():
-        pytest.skip("PostgreSQL's initdb is not installed")
-    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": ()} if os.getuid() == 0 else {}
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="tandem-postgres-") as folder, contextlib.ExitStack() as stack:
-        if user:
-            shutil.chown(folder, "postgres", "postgres")
-        data, log = Path(folder) / "data", stack.enter_context((Path(folder) / "log").open("wb"))
-        make = [programs[-1] / "initdb", "-D", data, "-U", "tandem", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(make, check=True, stdout=log, stderr=log, cwd=folder, **user)
-        serve = [programs[-1] / "postgres", "-D", data, "-p", str(port), "-k", folder]
-        settings = [word for each in ("listen_addresses=127.0.0.1", "fsync=off") for word in ("-c", each)]
-        server = subprocess.Popen([*serve, *settings], stdout=log, stderr=log, cwd=folder, **user)
-        url = f"postgresql://tandem@127.0.0.1:{port}/"
-        try:
-            wait_for(lambda: _connects(url + "postgres"), "PostgreSQL answers", while_alive=server)
-            yield url
-        finally:
-            server.terminate()
-            server.wait(60)
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis server with a port."""
-    needs("redis-server")
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=tmp_path_factory.mktemp("redis")) as server:
-        yield f"redis://127.0.0.1:{port}/0"
-        server.terminate()
-
-
-@pytest.fixture(scope="module")
-def tandem(cluster: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tandem]:
+def tandem(postgres: Postgres, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tandem]:
     """`tandem up` on both."""
-    url = make_database(cluster, "journey")
-    with run_tandem(tmp_path_factory.mktemp("tandem"), DATABASE_URL=url, REDIS_URL=redis_url) as server:
+    settings = {"DATABASE_URL": postgres.make("journey"), "REDIS_URL": redis_url}
+    with run_tandem(tmp_path_factory.mktemp("tandem"), **settings) as server:
         yield server
 
 
@@ -105,11 +63,10 @@ def replica(tandem: Tandem) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def services(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+def services(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """What a process does with a database of its own, with nobody to disturb it."""
-    settings = Settings(
-        home=tmp_path_factory.mktemp("home"), database_url=make_database(cluster, "services"), device="cpu"
-    )
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings(home=home, database_url=postgres.make("services"), device="cpu")
     migrations.upgrade(settings.database)
     with contextlib.closing(Services.build(settings, queue=InlineQueue())) as built:
         yield built
@@ -259,18 +216,6 @@ def start(services: Services, mirror: Mirror) -> Any:
     [run] = services.training.wish(mirror.project.id, reason="test")
     services.training.advance()
     return services.training.get(run.id)
-
-
-def make_database(cluster: str, name: str) -> str:
-    with psycopg.connect(cluster + "postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-    return cluster + name
-
-
-def _connects(url: str) -> bool:
-    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url):
-        return True
-    return False
 
 
 def _answers(tandem: Tandem, url: str) -> bool:

@@ -63,7 +63,7 @@ def own_tandem(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFacto
         "LABEL_STUDIO_URL": label_studio.url,
         "LABEL_STUDIO_API_KEY": label_studio.token,
         "TANDEM_TRAIN_EVERY": "0",
-        "TANDEM_TRAIN_WITHIN_S": "20",
+        "TANDEM_TRAIN_WITHIN_S": "8",
     }
     with run_tandem(tmp_path_factory.mktemp("tags"), **settings) as tandem:
         yield tandem

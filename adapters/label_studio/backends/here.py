@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from adapters.label_studio.access import KIND, Access
-from adapters.label_studio.backends.items import find_task
-from adapters.label_studio.backends.peers import Listed, Refused, Seen, document_of
+from adapters.label_studio.backends.items import Items
+from adapters.label_studio.backends.peers import Listed, Refused, Seen, Tried, document_of, prediction_request
 from adapters.label_studio.client import LabelStudio
 from adapters.label_studio.conditions import IS_ANNOTATED
 from adapters.label_studio.contract import MODEL_CLASS
 from adapters.label_studio.interactive import InteractivePredictor
 from adapters.label_studio.label_config import parse
+from adapters.label_studio.prediction import TaskPredictor
 from adapters.label_studio.results import prompts
 from adapters.label_studio.wire import PredictParams, ProjectUid, Task, read
 from backend.accounts.service import Principal
-from backend.connections.ml_backends import TRAINING_FAILED, MLBackend
-from backend.errors import Invalid, TandemError
+from backend.connections.ml_backends import SELF, TRAINING_FAILED, MLBackend
+from backend.errors import Conflict, Invalid, TandemError
 from backend.projects.service import LabelSet
 from backend.services import Services
 from backend.versions.registry import combined_name
@@ -111,7 +113,7 @@ class Here:
 
     def suggest(self, task_number: int, context: Any) -> dict[str, Any]:
         """See `peers.Peer`."""
-        task = read(Task, find_task(self._services, self._access, self._backend, self._mirror, task_number))
+        task = read(Task, self._items().find(task_number))
         interaction = prompts.read(context if context is not None else {})
         assert interaction is not None
         current = self._services.versions.current(self._mirror.label_sets)
@@ -119,6 +121,21 @@ class Here:
         predictor = InteractivePredictor(self._services, self._access, model_name=MODEL_CLASS)
         reply = predictor.answer(interaction, self._mirror, config, current, [task], PredictParams())
         return {"result": list(reply.result), "score": reply.score, "model_version": combined_name(current)}
+
+    def try_out(self) -> Tried:
+        """See `peers.Peer`."""
+        current = self._services.versions.current(self._mirror.label_sets)
+        if not current:
+            raise Conflict("The project has no trained version yet; train it first.", code="model_not_ready")
+        task = self._items().pick()
+        request = prediction_request(self._mirror, [task])
+        config = parse(request["label_config"])
+        with closing(TaskPredictor(self._services, self._access)) as predictor:
+            found = predictor.predict(self._mirror, config, current, [read(Task, task)], PredictParams())
+        return Tried(SELF, task, request, [each.to_json(combined_name(current)) for each in found])
+
+    def _items(self) -> Items:
+        return Items(self._services, self._access, self._backend, self._mirror)
 
     def _document(self, interaction: prompts.Interaction) -> str:
         """Return the configuration of the control that was drawn with, where each has its own."""

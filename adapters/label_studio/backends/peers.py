@@ -44,6 +44,22 @@ class Listed:
     message: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of asking a backend about one task, to see whether it works.
+
+    Attributes:
+        url: Where it was asked.
+        request: What it was asked.
+        response: Its results.
+    """
+
+    url: str
+    task: dict[str, Any]
+    request: dict[str, Any]
+    response: list[Any]
+
+
 class Peer(Protocol):
     """An ML backend as its registry sees it."""
 
@@ -62,6 +78,14 @@ class Peer(Protocol):
 
         Raises:
             NotFound: Its project has no such task.
+            TandemError: It finds nothing, because something is wrong.
+        """
+
+    def try_out(self) -> Tried:
+        """Ask what it finds in any task; nothing is kept.
+
+        Raises:
+            Conflict: Its project has none, or it has no model yet.
             TandemError: It finds nothing, because something is wrong.
         """
 
@@ -90,6 +114,16 @@ def uid_of(mirror: Mirror) -> str:
     if mirror.origin.kind == KIND:
         return mirror.origin.uid
     return f"{mirror.project.number}.{int(mirror.project.created_at.timestamp())}"
+
+
+def prediction_request(mirror: Mirror, tasks: Sequence[dict[str, Any]], context: Any = None) -> dict[str, Any]:
+    """Return the body of /predict; `context` is what somebody points at, None in a batch."""
+    return {
+        "tasks": list(tasks),
+        "project": uid_of(mirror),
+        "label_config": document_of(mirror),
+        "params": {"login": None, "password": None, "context": context},
+    }
 
 
 def document_of(mirror: Mirror) -> str:

@@ -9,18 +9,22 @@ from requests import Response as Answer
 
 from adapters.label_studio.access import KIND, Access
 from adapters.label_studio.backends.dialect import credentials
-from adapters.label_studio.backends.predicting import predict_in_label_studio
+from adapters.label_studio.backends.predicting import predict_in_label_studio, predict_there
+from adapters.label_studio.backends.there import There
 from adapters.label_studio.backends.wire import PredictQuery
+from adapters.label_studio.contract import MODEL_CLASS
 from adapters.operations import MAX_JSON_BYTES, Api, Operation, validated
 from adapters.repeats import answer_once
 from adapters.transfer import read_chunks
 from backend.accounts.service import PREFIXES, Principal
+from backend.connections.ml_backends import MLBackend
 from backend.errors import Conflict
 from backend.services import Services
 
 _PASSED_ON = ("Content-Type", "Accept")
 _PASSED_BACK = ("Content-Type", "Allow", "Retry-After", "WWW-Authenticate")
 _PREDICT = "create_predictions_all_tasks"
+_PATIENCE_S = 100.0
 
 
 class Proxy:
@@ -80,7 +84,9 @@ class Proxy:
         return self._api.dialect.admit(self._services, request, operation), headers
 
     def _predict(self, principal: Principal | None, headers: dict[str, str]) -> Response:
-        """Predict all tasks ourselves: the free edition of Label Studio does not.
+        """Let all tasks be predicted by what is behind the backend's address; Label Studio's free edition does not.
+
+        What does not tell us what it is, as where it wants a password, is taken for this server.
 
         Raises:
             NotFound: The project is somebody else's.
@@ -91,7 +97,8 @@ class Proxy:
         with self._client.forward("GET", path, headers=read_only, content=b"") as answer:
             if answer.status_code != 200:
                 return _passed_back(answer)
-            uid = self._client.get_project(int(answer.json()["project"])).uid
+            row = answer.json()
+            uid = self._client.get_project(int(row["project"])).uid
         mirror = self._services.projects.find(KIND, uid)
         if mirror is None:
             raise Conflict(
@@ -100,7 +107,15 @@ class Proxy:
         if principal is not None:
             self._services.access.project(principal, mirror.project.id)
         query = validated(PredictQuery, request.args.to_dict())
-        _, answered = predict_in_label_studio(self._services, mirror.project.id, query.batch_size)
+        backend = MLBackend(
+            project_id=mirror.project.id, url=str(row["url"]), timeout_s=row.get("timeout") or _PATIENCE_S
+        )
+        peer = There(self._services, backend, "")  # its password is Label Studio's secret
+        if peer.model_class() in (MODEL_CLASS, None):
+            _, answered = predict_in_label_studio(self._services, mirror.project.id, query.batch_size)
+        else:
+            by = principal.user_id if principal else None
+            _, answered = predict_there(self._services, backend, peer.look(), query.batch_size, created_by=by)
         return self._api.dialect.wrap(answered, 200)
 
 

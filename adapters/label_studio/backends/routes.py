@@ -1,4 +1,4 @@
-"""The nine operations of /api/ml on the registry that is kept here."""
+"""The operations of /api/ml on the registry that is kept here: the nine of Label Studio's SDK, and its test request."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from adapters.label_studio.backends.checks import (
 )
 from adapters.label_studio.backends.dialect import MODE, LabelStudioDialect, read_any_body
 from adapters.label_studio.backends.here import Here
-from adapters.label_studio.backends.peers import Peer, Refused, Unanswered
-from adapters.label_studio.backends.predicting import predict_here, predict_in_label_studio
+from adapters.label_studio.backends.peers import Peer, Refused, Seen, Unanswered
+from adapters.label_studio.backends.predicting import predict_here, predict_in_label_studio, predict_there
 from adapters.label_studio.backends.proxy import Proxy
 from adapters.label_studio.backends.there import There
 from adapters.label_studio.backends.wire import (
@@ -39,13 +39,15 @@ from adapters.label_studio.backends.wire import (
     TrainError,
     TrainIn,
     TrainOut,
+    TryOut,
+    TryQuery,
     VersionsHint,
     VersionsOut,
 )
 from adapters.operations import Answered, Api, Call, Effect, H
 from backend.connections.ml_backends import SELF, TRAINING_FAILED, Changes, MLBackend
 from backend.connections.state import State
-from backend.errors import Conflict, NotFound, TandemError
+from backend.errors import NotFound, TandemError
 from backend.services import Services
 
 ROOTS = ("/api/ml", "/v1/api/ml")
@@ -167,7 +169,8 @@ def get_ml_backend(call: Call, id: int) -> BackendOut:
 def remove_ml_backend(call: Call, id: int) -> None:
     """Remove ML Backend.
 
-    Only the connection goes; models and annotations stay, and what was started through it goes on.
+    Only the connection goes; models, annotations and predictions stay, and what was started through it goes on. Only
+    predictions that another server was still to make are not made any more.
     """
     call.services.ml_backends.delete(call.principal, id)
 
@@ -245,24 +248,48 @@ def request_interactive_annotation(call: Call, id: int, body: InteractiveIn) -> 
     scope="backends:write inference:run",
     tool="create-predictions-all-tasks",
     command="backends predict",
-    errors=("MODEL_NOT_READY", "CONFLICT"),
+    errors=("MODEL_NOT_READY", "CONFLICT", "UPSTREAM_ERROR"),
 )
 def create_predictions_all_tasks(call: Call, id: int, query: PredictQuery) -> PredictOut:
     """Create predictions for all tasks.
 
-    Queues one job that predicts the tasks without a prediction of the present version, or `batch_size` of them, and
-    returns at once; the backend's state is PR until the job ends.
+    Queues one job that predicts the tasks without a prediction of the present version, or the first `batch_size` of
+    them, and returns at once; the backend's state is PR until the job ends. Ask again for the next ones; `tasks: 0`
+    says that none is left. Asking while a job goes on returns that job. Tasks that the backend could not answer are
+    counted in its `error_message`. Another backend than this server is asked in the background, a few tasks at a time.
     """
     backend = call.services.ml_backends.get(call.principal, id)
     if backend.url != SELF:
-        raise Conflict("Only this server as a backend (url self) predicts all tasks; others are asked task by task.")
-    if call.services.projects.get(backend.project_id).origin.kind == KIND:
+        by = call.principal.user_id
+        job, answered = predict_there(call.services, backend, _seen(call, backend), query.batch_size, created_by=by)
+    elif call.services.projects.get(backend.project_id).origin.kind == KIND:
         job, answered = predict_in_label_studio(call.services, backend.project_id, query.batch_size)
     else:
         job, answered = predict_here(call.services, call.principal, backend.project_id, query.batch_size)
     if job is not None:
         call.services.ml_backends.note_predicting(backend, job.id)
     return answered
+
+
+@_operation(
+    "POST",
+    "/<int:id>/predict/test",
+    effect=Effect.CREATE,
+    scope="backends:write inference:run",
+    toolless="it is for looking at what goes over the wire; create-predictions-all-tasks keeps what is predicted",
+    errors=("MODEL_NOT_READY", "CONFLICT", "UPSTREAM_ERROR"),
+    example={"random": True},
+)
+def try_ml_backend(call: Call, id: int, query: TryQuery) -> TryOut:
+    """Try ML Backend.
+
+    Sends the backend one task of its project, any, and shows what was sent and what came back. Nothing is kept.
+    """
+    backend = call.services.ml_backends.get(call.principal, id)
+    if not query.random:
+        raise wrong("random", "Only random=true can be asked for: any task of the project.")
+    tried = _peer(call, backend).try_out()
+    return TryOut(url=tried.url, task=tried.task, request=tried.request, response=tried.response)
 
 
 @_operation(
@@ -332,11 +359,16 @@ def _here(call: Call, backend: MLBackend) -> Here:
 
 def _refreshed(call: Call, backend: MLBackend) -> BackendOut:
     """Ask a backend how it is, and describe it."""
+    return _describe(call, backend, is_training=_seen(call, backend).is_training)
+
+
+def _seen(call: Call, backend: MLBackend) -> Seen:
+    """Ask a backend how it is, and remember that."""
     seen = _peer(call, backend).look()
     call.services.ml_backends.note(
         backend, is_reachable=seen.is_reachable, error=seen.error, model_version=seen.model_version
     )
-    return _describe(call, backend, is_training=seen.is_training)
+    return seen
 
 
 def _describe(call: Call, backend: MLBackend, *, is_training: bool = False) -> BackendOut:

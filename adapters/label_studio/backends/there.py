@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,11 +14,20 @@ import requests
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 
-from adapters.http import decode_json
+from adapters.http import decode_json, storable
 from adapters.label_studio.access import Access
 from adapters.label_studio.addresses import CheckedAdapter, IPAddress, innermost, is_public
-from adapters.label_studio.backends.items import find_task
-from adapters.label_studio.backends.peers import Listed, Refused, Seen, Unanswered, document_of, uid_of
+from adapters.label_studio.backends.items import Items
+from adapters.label_studio.backends.peers import (
+    Listed,
+    Refused,
+    Seen,
+    Tried,
+    Unanswered,
+    document_of,
+    prediction_request,
+    uid_of,
+)
 from adapters.label_studio.session import session_through
 from backend.connections.ml_backends import MLBackend
 from backend.errors import Denied, Invalid, TandemError, Unavailable
@@ -31,6 +41,7 @@ _CHUNK_BYTES = 64 * 2**10
 _METADATA = frozenset({"100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"})
 """Where clouds tell a machine its secrets, unless they do at a link-local address."""
 URL_REFUSED = "backend_url_refused"
+UPSTREAM = "upstream_error"
 _Answer = tuple[int, Any]
 
 
@@ -84,6 +95,15 @@ class There:
         is_training, failure = self._job_status()
         return Seen(True, failure, None if version is None else str(version), is_training)
 
+    def model_class(self) -> str | None:
+        """Return what it calls the model that it serves; None: it does not say, or not to us."""
+        try:
+            status, said = self._ask("GET", "health", read_s=_HEALTH_S)
+        except TandemError:
+            return None
+        named = said.get("model_class") if status == 200 and isinstance(said, dict) else None
+        return None if named is None else str(named)
+
     def train(self, *, use_ground_truth: bool) -> Sequence[str]:
         """See `peers.Peer`: which annotations it learns from is its own choice."""
         body = {"action": "START_TRAINING", "project": self._project()}
@@ -97,18 +117,45 @@ class There:
 
     def suggest(self, task_number: int, context: Any) -> dict[str, Any]:
         """See `peers.Peer`."""
-        task = find_task(self._services, Access(self._services), self._backend, self._mirror, task_number)
-        body = {
-            "tasks": [task],
-            "project": uid_of(self._mirror),
-            "label_config": document_of(self._mirror),
-            "params": {"login": None, "password": None, "context": context},
-        }
-        status, said = self._ask("POST", "predict", body, read_s=self._backend.timeout_s)
-        results = said.get("results") if isinstance(said, dict) else None
-        if status != 200 or not isinstance(results, list) or not results or not isinstance(results[0], dict):
-            raise Unavailable(f"POST /predict answered {status}{_reason(said)}, and no result.")
+        task = self._items().find(task_number)
+        results = self._predict(prediction_request(self._mirror, [task], context))
+        if not isinstance(results[0], dict):
+            raise Unavailable("POST /predict answered no result.", code=UPSTREAM)
         return results[0]
+
+    def try_out(self) -> Tried:
+        """See `peers.Peer`."""
+        task = self._items().pick()
+        request = prediction_request(self._mirror, [task])
+        return Tried(self._url("predict"), task, request, self._predict(request))
+
+    def predict(self, tasks: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]] | TandemError]:
+        """Return what it predicts for each task, or why it predicts nothing.
+
+        A prediction has `result`, `score` and `model_version`, None where it does not say the latter.
+
+        Raises:
+            Unavailable: It does not answer, or not with one result for each task; it may if asked for one at a time.
+        """
+        results = self._predict(prediction_request(self._mirror, tasks))
+        if len(results) != len(tasks):
+            raise Unavailable(f"POST /predict answered {len(results)} results for {len(tasks)} tasks.", code=UPSTREAM)
+        return [_predictions(result) for result in results]
+
+    def _items(self) -> Items:
+        return Items(self._services, Access(self._services), self._backend, self._mirror)
+
+    def _predict(self, request: dict[str, Any]) -> list[Any]:
+        """Return the results of /predict, one at least.
+
+        Raises:
+            Denied, Unavailable: See `_ask`; or there are none.
+        """
+        status, said = self._ask("POST", "predict", request, read_s=self._backend.timeout_s)
+        results = said.get("results") if isinstance(said, dict) else None
+        if status != 200 or not isinstance(results, list) or not results:
+            raise Unavailable(f"POST /predict answered {status}{_reason(said)}, and no result.", code=UPSTREAM)
+        return results
 
     def versions(self) -> Listed:
         """See `peers.Peer`."""
@@ -171,7 +218,7 @@ class There:
         has_auth = backend.auth_method == "BASIC_AUTH"
         auth = HTTPBasicAuth((backend.basic_auth_user or "").encode(), self._password.encode()) if has_auth else None
         _require_address(backend.url)
-        url = f"{backend.url.partition('?')[0].partition('#')[0].rstrip('/')}/{name}"
+        url = self._url(name)
         try:
             with (
                 self._connect() as session,
@@ -188,6 +235,9 @@ class There:
                 return response.status_code, _decoded(response, until=time.monotonic() + read_s)
         except (requests.RequestException, HTTPError, OSError) as error:
             raise Unavailable(f"{url} does not answer ({type(error).__name__}).", code=URL_REFUSED) from error
+
+    def _url(self, name: str) -> str:
+        return f"{self._backend.url.partition('?')[0].partition('#')[0].rstrip('/')}/{name}"
 
     def _connect(self) -> requests.Session:
         return session_through(CheckedAdapter(self._check_addresses), verify=self._services.settings.verify_tls)
@@ -216,6 +266,46 @@ def _decoded(response: requests.Response, *, until: float) -> Any:
         return decode_json(bytes(content))
     except (ValueError, RecursionError):
         return None
+
+
+def _predictions(result: Any) -> list[dict[str, Any]] | TandemError:
+    """Return the predictions of a result: it is one, or a list of them."""
+    entries = result if isinstance(result, list) else [result]
+    try:
+        predictions = [
+            {
+                "result": each["result"],
+                "score": _score(each.get("score")),
+                "model_version": _name(each.get("model_version")),
+            }
+            for each in entries
+            if isinstance(each, dict) and _is_items(each.get("result"))
+        ]
+    except Invalid as error:
+        return error
+    return predictions or Invalid("the backend answered nothing with a list of results", code=UPSTREAM)
+
+
+def _is_items(result: Any) -> bool:
+    return isinstance(result, list) and all(isinstance(item, dict) for item in result)
+
+
+def _score(said: Any) -> float | None:
+    """Return a score as a number; numeric text counts."""
+    try:
+        score = float(said)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return score if math.isfinite(score) else None
+
+
+def _name(said: Any) -> str | None:
+    """Return a version's name.
+
+    Raises:
+        Invalid: It cannot be stored.
+    """
+    return None if said in (None, "") else storable("model_version", str(said))
 
 
 def _reason(said: Any) -> str:

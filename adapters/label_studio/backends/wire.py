@@ -138,7 +138,7 @@ class PredictQuery(_Body):
     """How many tasks."""
 
     batch_size: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="How many of the tasks without predictions; left out: all of them."
+        None, description="How many of the tasks without a prediction of the present version; left out: all of them."
     )
 
 
@@ -146,10 +146,27 @@ class PredictOut(_Body):
     """A prediction job; poll the backend's state, which is PR until it ends."""
 
     message: str
-    job_id: str | None
-    run_id: str | None
-    tasks: int
+    job_id: str | None = Field(description="null: nothing is left to predict.")
+    run_id: str | None = Field(description="Of this server's own predictions; null where another backend makes them.")
+    tasks: int = Field(description="How many are being predicted.")
     batch_size: int | None
+
+
+class TryQuery(_Body):
+    """Which task."""
+
+    random: bool = Field(False, description="Must be true: any task of the project.")
+
+
+class TryOut(_Body):
+    """What came of a test request, as Label Studio says it."""
+
+    status: int = Field(200, description="Of the backend's answer.")
+    error_message: str | None = None
+    url: str = Field(description='Where it was asked; "self" is this server.')
+    task: dict[str, Any]
+    request: dict[str, Any] = Field(description="What it was asked.")
+    response: list[Any] = Field(description="Its results: one, if all is well, with `result` and `model_version`.")
 
 
 class TrainIn(_Body):

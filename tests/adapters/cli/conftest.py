@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from doubles import InlineQueue
 from processes import RunningServer
+from reachable import ReachableServer, serving
+from terminals import Terminal
 
+from adapters.cli.credentials import Credentials
 from adapters.cli.main import main
 from adapters.label_studio.label_config import parse
+from adapters.web import create_app
 from backend.projects.service import Mirror
 from backend.services import Services
 from backend.settings import Settings
@@ -40,6 +46,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, info in Settings.model_fields.items():
         for variable in (f"TANDEM_{name.upper()}", *getattr(info.validation_alias, "choices", ())):
             monkeypatch.delenv(str(variable), raising=False)
+    monkeypatch.delenv("TANDEM_API_KEY", raising=False)
+    monkeypatch.setenv("TANDEM_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TANDEM_HOST", "127.0.0.1")
     return tmp_path / "home"
@@ -49,6 +57,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tandem(home: Path) -> Callable[..., Result]:
     """Run a command in this process and return what it said."""
     return lambda *arguments: CliRunner().invoke(main, list(arguments), prog_name="tandem")
+
+
+@pytest.fixture
+def reachable(home: Path) -> Iterator[ReachableServer]:
+    """A server on this machine with a home of its own, where nobody is logged in yet."""
+    with serving(home.parent / "server") as server:
+        yield server
+
+
+@pytest.fixture
+def logged_in(reachable: ReachableServer) -> ReachableServer:
+    """The same, and somebody is logged in there."""
+    Credentials().keep(reachable.url, reachable.mint("ann@example.com"))
+    return reachable
 
 
 @pytest.fixture
@@ -109,3 +131,14 @@ def add_version(services: Services, project: Mirror) -> Callable[[float], ModelV
         return version
 
     return add
+
+
+@pytest.fixture
+def terminal(home: Path, queue: InlineQueue) -> Iterator[Terminal]:
+    """Somebody who has a key and nothing else, at a server of this process."""
+    settings = Settings(home=home, device="cpu")
+    migrations.upgrade(settings.database)
+    with closing(Services.build(settings, queue=queue)) as services:
+        _, key = services.accounts.mint(services.accounts.create_user("ann@example.com"), "test")
+        with Terminal(create_app(settings, services), services, key) as running:
+            yield running

@@ -37,7 +37,7 @@ def test_later_a_user_that_is_not_there_is_no_reason_to_make_one(tandem: Tandem,
 
     said = tandem("keys", "create", "--user", "adda@example.com")
 
-    assert said.exit_code == 1
+    assert said.exit_code == 4
     assert "there is no user 'adda@example.com'; make one: tandem users create adda@example.com" in said.output
 
 
@@ -95,7 +95,7 @@ def test_a_revoked_key_is_refused(tandem: Tandem, services: Services) -> None:
 def test_a_key_that_is_not_there_is_told(tandem: Tandem, services: Services) -> None:
     said = tandem("keys", "revoke", "key_01jd3z6t9q4m8w2v5x7b1c0n3k")
 
-    assert (said.exit_code, said.output) == (1, "Error: there is no such key; `tandem keys list` lists their ids\n")
+    assert (said.exit_code, said.output) == (4, "Error: there is no such key; `tandem keys list` lists their ids\n")
 
 
 def test_without_a_key_the_list_says_how_to_make_one(tandem: Tandem, services: Services) -> None:

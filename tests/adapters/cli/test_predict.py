@@ -33,7 +33,7 @@ def test_a_job_is_asked_for_with_the_version_in_use(
 def test_a_project_without_a_version_is_told_to_train(tandem: Tandem, project: Mirror) -> None:
     said = tandem("predict")
 
-    assert (said.exit_code, "train it first" in said.output) == (1, True)
+    assert (said.exit_code, "train it first" in said.output) == (5, True)
 
 
 def test_jobs_are_listed_and_cancelled(

@@ -66,7 +66,7 @@ def test_training_one_label_set_that_is_not_there_says_which_are(tandem: Tandem,
 def test_an_unknown_project_is_told(tandem: Tandem, project: Mirror) -> None:
     said = tandem("train", "8")
 
-    assert said.exit_code == 1
+    assert said.exit_code == 4
     assert "there is no project '8'" in said.output
 
 

@@ -66,7 +66,7 @@ def test_a_cancelled_run_is_cancelled(tandem: Tandem, services: Services, run: T
 
     again = tandem("runs", "cancel", run.id)
 
-    assert again.exit_code == 1
+    assert again.exit_code == 5
     assert "is cancelled and cannot become cancelled" in again.output
 
 
@@ -96,7 +96,7 @@ def test_watching_a_completed_run_is_a_success(tandem: Tandem, services: Service
 def test_an_unknown_run_is_told(tandem: Tandem, project: Mirror) -> None:
     for command in ("show", "cancel", "watch"):
         said = tandem("runs", command, "01nope")
-        assert said.exit_code == 1
+        assert said.exit_code == 4
         assert "there is no training run '01nope'" in said.output
 
 

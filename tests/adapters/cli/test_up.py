@@ -66,7 +66,7 @@ def test_its_redis_has_no_port(server: RunningServer) -> None:
 def test_a_second_one_on_the_same_folder_is_refused(server: RunningServer) -> None:
     code, said = server.say("up", PORT=str(free_port()))
 
-    assert code == 1
+    assert code == 5
     assert said == (
         f"Error: another `tandem up` (process {server.pid}) uses {server.home}; stop it, or set TANDEM_HOME and PORT "
         "to run a second server\n"

@@ -38,4 +38,4 @@ def test_an_address_that_is_taken_is_told(tandem: Tandem, services: Services) ->
 
     said = tandem("users", "create", "ada@example.com")
 
-    assert (said.exit_code, said.output) == (1, "Error: ada@example.com has an account already.\n")
+    assert (said.exit_code, said.output) == (5, "Error: ada@example.com has an account already.\n")

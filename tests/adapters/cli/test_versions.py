@@ -65,12 +65,12 @@ def test_there_must_be_something_to_go_back_to(tandem: Tandem, add_version: AddV
 
     said = tandem("versions", "rollback")
 
-    assert said.exit_code == 1
+    assert said.exit_code == 5
     assert said.output == "Error: 'pet' has no earlier version to go back to\n"
 
 
 def test_pinning_what_is_not_there_is_told(tandem: Tandem, project: Mirror) -> None:
     said = tandem("versions", "pin", "pet-v9")
 
-    assert said.exit_code == 1
+    assert said.exit_code == 4
     assert "no model version 'pet-v9'" in said.output

@@ -87,11 +87,20 @@ def test_the_interactive_page_loads_nothing_from_elsewhere(client: FlaskClient) 
     assert client.get("/docs/other.js").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["", "/mcp"])
+def test_a_protected_resource_says_what_opens_it(client: FlaskClient, path: str) -> None:
+    """Each scope by itself (RFC 9728, section 2), also where an operation needs two."""
+    described = client.get(f"/.well-known/oauth-protected-resource{path}").get_json()
+
+    assert described["resource"] == f"http://localhost{path}"
+    assert described["bearer_methods_supported"] == ["header"]
+    assert set(described["scopes_supported"]) <= set(SCOPES)
+    assert {"team:write", "backends:write", "inference:run"} <= set(described["scopes_supported"])
+
+
 def test_whoever_has_no_key_is_told_where_to_begin(client: FlaskClient) -> None:
     pointed_to = client.get("/me").headers["WWW-Authenticate"].split('"')[1]
 
     described = client.get(pointed_to.removeprefix("http://localhost")).get_json()
 
     assert described["resource"] == "http://localhost"
-    assert described["bearer_methods_supported"] == ["header"]
-    assert "team:write" in described["scopes_supported"]

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import select
+
+from backend.predictions.foreign import Said
+from backend.projects.tasks import Task
 from models.labels import Objective
 
 BOX = {"x": 10, "y": 10, "width": 20, "height": 20, "rotation": 0}
@@ -75,3 +79,17 @@ def test_an_export_fits_the_configuration(exchange) -> None:
     assert (item["from_name"], item["to_name"], item["type"]) == (kinds.label_set.name, "image", "choices")
     assert sorted(item["value"]["choices"]) == ["dark", "wet"]
     assert task["data"]["image"].startswith("http://here/images/img_")
+
+
+def test_an_export_holds_what_other_ml_backends_said_about_the_label_set(exchange, services) -> None:
+    cars = exchange(Objective.DETECTION, ["car"])
+    cars.bring("native", {"images": [{"filename": name, "annotations": []} for name in ("a.jpg", "b.jpg")]})
+    with services.database.reading() as session:
+        task = session.scalars(select(Task).filter_by(filename="a.jpg")).one()
+    own = _item("car", name=cars.label_set.name)
+    services.foreign_predictions.keep(task.project_id, [Said(task.number, "theirs-1", [own, _item("tram")], 0.75)])
+
+    found = {each["meta"]["filename"]: each.get("predictions") for each in cars.out("labelstudio")}
+
+    said = {"model_version": "theirs-1", "score": 0.75, "result": [own]}
+    assert found == {"a.jpg": [said], "b.jpg": None}

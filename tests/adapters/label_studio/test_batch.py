@@ -10,12 +10,14 @@ import pytest
 from builders import PROJECT, add_version, setup_body, task
 from doubles import Answer, FakeLabelStudio, InlineQueue
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from adapters.label_studio import batch
 from adapters.label_studio.access import KIND
 from backend.errors import Conflict
 from backend.inference.job import PredictionJob
 from backend.projects.service import Mirror
+from backend.projects.tasks import GivenTask, Task
 from backend.services import Services
 from backend.settings import Settings
 from backend.versions.registry import ModelVersion
@@ -355,3 +357,73 @@ class TestOverHttp:
         answered = client.post(f"/tandem/projects/{mirror.project.id}/predictions")
 
         assert (answered.status_code, answered.get_json()["code"]) == (409, "untrained")
+
+
+@pytest.mark.parametrize("chosen", [(2, 3, 9), (10,), tuple(range(1, 11))])
+def test_named_tasks_are_predicted_and_no_others(
+    services: Services,
+    mirror: Mirror,
+    version: ModelVersion,
+    tasks: list[dict[str, Any]],
+    queue: InlineQueue,
+    fake_label_studio: FakeLabelStudio,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: tuple[int, ...],
+) -> None:
+    monkeypatch.setattr(batch, "_WINDOW", 2)
+    job = ask_for(services, mirror, chosen)
+
+    work(services, queue)
+
+    ended = services.prediction_jobs.get(job.id)
+    assert (ended.state, ended.num_tasks, ended.num_done) == ("completed", len(chosen), len(chosen))
+    assert written(fake_label_studio) == {number: COLOURS[number] for number in chosen}
+
+
+def test_named_tasks_that_have_a_prediction_or_are_gone_are_passed_over(
+    services: Services,
+    mirror: Mirror,
+    version: ModelVersion,
+    tasks: list[dict[str, Any]],
+    queue: InlineQueue,
+    fake_label_studio: FakeLabelStudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch, "_WINDOW", 2)
+    ask_for(services, mirror, (2, 3, 5, 9))
+    for number in (2, 3, 4):
+        fake_label_studio.predictions.append({"task": number, "model_version": version.name, "result": []})
+    tasks[:] = [each for each in tasks if each["id"] != 9]
+
+    work(services, queue)
+
+    assert written(fake_label_studio) == {2: [], 3: [], 4: [], 5: COLOURS[5]}
+
+
+def test_jobs_that_can_wait_follow_one_another(
+    services: Services,
+    mirror: Mirror,
+    version: ModelVersion,
+    tasks: list[dict[str, Any]],
+    queue: InlineQueue,
+    fake_label_studio: FakeLabelStudio,
+) -> None:
+    jobs = [ask_for(services, mirror, chosen) for chosen in ((1, 2), (2, 3))]
+    services.prediction_jobs.advance()
+    begun = [services.prediction_jobs.get(job.id).attempt for job in jobs]
+
+    work(services, queue)
+
+    assert begun == [1, 0]
+    assert [services.prediction_jobs.get(job.id).state for job in jobs] == ["completed", "completed"]
+    assert written(fake_label_studio) == {number: COLOURS[number] for number in (1, 2, 3)}
+
+
+def ask_for(services: Services, mirror: Mirror, chosen: tuple[int, ...]) -> PredictionJob:
+    """Ask for tasks 1 … 10 of Label Studio that are known here to be predicted, some of them."""
+    services.tasks.replace(mirror.project.id, [GivenTask(str(number), {}, ()) for number in range(1, 11)])
+    with services.database.reading() as session:
+        known = session.execute(select(Task.number, Task.external_id).filter_by(project_id=mirror.project.id))
+        numbers = [row.number for row in known if int(row.external_id) in chosen]
+    selection = {"numbers": services.blobs.put(json.dumps(sorted(numbers)).encode())}
+    return services.prediction_jobs.ask(mirror.project.id, selection=selection, can_wait=True)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from doubles import InlineQueue
 from flask.testing import FlaskClient
+from labelled_projects import make_label_set, make_project
+from trained_projects import add_training, build_detector
 from werkzeug.test import TestResponse
 
 from backend.accounts.service import User
+from backend.projects.service import LabelSet, Project
 from backend.services import Services
+from backend.settings import Settings
+from backend.training.run import TrainingRun
+from models.labels import Objective
 
 
 class Agent:
@@ -64,3 +72,46 @@ def agent(make_agent: Callable[..., Agent]) -> Agent:
 def stranger(make_agent: Callable[..., Agent], agent: Agent) -> Agent:
     """Somebody who shares nothing with `agent`."""
     return make_agent("bob@example.com")
+
+
+@pytest.fixture
+def project(services: Services, agent: Agent) -> Project:
+    workspace = services.accounts.authenticate(agent.key).workspace_ids[0]
+    return make_project(services, workspace)
+
+
+@pytest.fixture
+def cars(services: Services, project: Project) -> LabelSet:
+    return make_label_set(services, project, Objective.DETECTION, ["car", "bus"])
+
+
+@pytest.fixture
+def label_set(services: Services, agent: Agent) -> LabelSet:
+    """To be overridden where it is not about red and green boxes."""
+    [workspace_id] = services.accounts.local(agent.user).workspace_ids
+    project = make_project(services, workspace_id)
+    return make_label_set(services, project, Objective.DETECTION, ["red", "green"])
+
+
+@pytest.fixture
+def run(services: Services, label_set: LabelSet, tmp_path: Path) -> TrainingRun:
+    """A detector of what is red and what is green."""
+    return add_training(services, label_set, build_detector(tmp_path / "detector", label_set.schema))
+
+
+@pytest.fixture
+def work(
+    services: Services, queue: InlineQueue, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], None]:
+    """Be clock and worker until nothing waits."""
+    monkeypatch.setenv("TANDEM_HOME", str(settings.home))
+    monkeypatch.setenv("TANDEM_DEVICE", "cpu")
+
+    def do() -> None:
+        for _ in range(20):
+            services.prediction_jobs.advance()
+            if not queue.jobs:
+                return
+            queue.run_all()
+
+    return do

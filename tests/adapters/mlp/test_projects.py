@@ -159,3 +159,16 @@ def test_a_project_is_not_deleted_while_a_training_waits(agent) -> None:
 
     agent.ok("POST", f"/training/{training['id']}/cancel")
     assert agent.ok("DELETE", f"/projects/{project['id']}") is None
+
+
+def test_the_number_of_a_project_is_what_ml_backends_are_added_to(agent) -> None:
+    project = agent.ok("POST", "/projects", json={"name": "cats"})
+    agent.ok(
+        "POST",
+        f"/projects/{project['id']}/labelsets",
+        json={"name": "kind", "taskType": "classification", "labels": ["a", "b"]},
+    )
+
+    added = agent.ask("POST", "/api/ml", json={"project": project["number"], "url": "self"})
+
+    assert (added.status_code, added.json["project"]) == (201, project["number"])

@@ -154,13 +154,13 @@ class TestAuthentication:
         secret = secret_of(services, ada)
         services.accounts.authenticate(secret)
         services.accounts.flush()
-        statements: list[str] = []
-        event.listen(services.database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+        asked: list[object] = []
+        event.listen(services.database.engine, "checkout", lambda *given: asked.append(given))
 
         services.accounts.authenticate(secret)
         services.accounts.flush()
 
-        assert len(statements) == 1
+        assert len(asked) == 1
 
     def test_its_use_is_noted_once_a_minute(self, services: Services, ada: User) -> None:
         secret = secret_of(services, ada)

@@ -144,6 +144,8 @@ def test_a_database_that_cannot_be_reached_is_unavailable() -> None:
 
     with pytest.raises(Unavailable, match="DATABASE_URL"):
         database.ping()
+    with pytest.raises(Unavailable, match="DATABASE_URL"):
+        database.rows(select(Project.title), {})
 
 
 def test_a_database_that_cannot_be_reached_is_not_migrated() -> None:

@@ -62,6 +62,24 @@ def test_precision_and_recall_are_those_of_sure_boxes() -> None:
     }
 
 
+@pytest.mark.parametrize(("min_overlap", "of_cat"), [(0.3, 1.0), (0.7, 1.0), (0.72, 0.0), (1.0, 0.0)])
+def test_what_is_enough_to_be_found_can_be_asked_for(min_overlap: float, of_cat: float) -> None:
+    # Shifted by a sixth of its side, the cat overlaps by 5/7, which is 0.714; the dog lies as it should.
+    predictions = [found(CAT, 0.9, shift=0.2 / 6), found(DOG, 0.8)]
+
+    metrics = evaluate(SCHEMA, {"1": [CAT, DOG]}, {"1": predictions}, min_overlap=min_overlap).metrics
+
+    cat, share = metrics["per_class"]["cat"], (of_cat + 1.0) / 2
+    assert (cat["precision"], cat["recall"], cat["ap_at_overlap"]) == pytest.approx((of_cat, of_cat, of_cat))
+    assert (metrics["precision"], metrics["recall"], metrics["f1"]) == (share, share, share)
+    assert metrics["map_at_overlap"] == pytest.approx(share)
+    assert metrics["map_50"] == metrics["primary"] == pytest.approx(1.0)
+
+
+def test_where_no_overlap_is_asked_for_there_is_no_figure_for_it() -> None:
+    assert "map_at_overlap" not in evaluate(SCHEMA, {"1": [CAT]}, {}).metrics
+
+
 def test_rotated_boxes_are_compared_as_they_lie() -> None:
     stick = Box("cat", 0.5, 0.5, 0.6, 0.1, rotation=45)
     upright = Box("cat", 0.5, 0.5, 0.6, 0.1, score=0.9)

@@ -135,3 +135,15 @@ def test_polygons_without_an_area_are_not_counted() -> None:
 def test_nothing_to_outline_is_perfect_if_nothing_is_outlined() -> None:
     assert evaluate(POLYGONS, {"a": []}, {}).primary == 1
     assert evaluate(POLYGONS, {"a": []}, {"a": [square("nut", 0.1, 0.1, score=0.3)]}).primary == 0
+
+
+def test_how_much_of_a_polygon_must_be_found_can_be_asked_for() -> None:
+    # Shifted by a quarter of its side: 3/4 shared of 5/4, an overlap of 0.6.
+    truths = {"a": [square("nut", 0.1, 0.1)]}
+    predictions = {"a": [square("nut", 0.15, 0.1, score=0.9)]}
+
+    loose, strict = (evaluate(POLYGONS, truths, predictions, min_overlap=overlap).metrics for overlap in (0.55, 0.65))
+
+    assert (loose["map_at_overlap"], strict["map_at_overlap"]) == (pytest.approx(1.0), 0.0)
+    assert strict["per_class"]["nut"]["ap_at_overlap"] == 0.0
+    assert strict["primary"] == strict["map_50"] == pytest.approx(1.0)

@@ -7,11 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
+from agent_projects import make_label_set
+from doubles import InlineQueue
 from flask.testing import FlaskClient
 from label_studio_sdk import LabelStudio
 from werkzeug.test import TestResponse
 
+from backend.projects.service import LabelSet
 from backend.services import Services
+from backend.settings import Settings
 
 BASE_URL = "http://tandem.test"
 
@@ -70,3 +74,26 @@ def caller(make_caller: Callable[..., Caller]) -> Caller:
 def stranger(make_caller: Callable[..., Caller], caller: Caller) -> Caller:
     """Somebody who shares nothing with `caller`."""
     return make_caller("bob@example.com")
+
+
+@pytest.fixture
+def label_set(caller: Caller, services: Services) -> LabelSet:
+    """Of a project that an agent made here."""
+    [workspace_id] = services.accounts.authenticate(caller.key).workspace_ids
+    return make_label_set(services, workspace_id)
+
+
+@pytest.fixture
+def work(
+    services: Services, queue: InlineQueue, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], None]:
+    """Be clock and worker until nothing waits."""
+    monkeypatch.setenv("TANDEM_HOME", str(settings.home))
+
+    def until_nothing_waits() -> None:
+        services.prediction_jobs.advance()
+        while queue.jobs:
+            queue.run_all()
+            services.prediction_jobs.advance()
+
+    return until_nothing_waits

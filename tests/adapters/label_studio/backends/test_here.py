@@ -6,36 +6,27 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from agent_projects import add_images, make_label_set
-from builders import annotation, build_checkpoint, task
+from builders import annotation, task
 from doubles import FakeLabelStudio, InlineQueue
 from PIL import Image
 
 from adapters.label_studio.backends.here import Here
 from adapters.label_studio.backends.peers import Refused
-from backend.accounts.service import Principal
 from backend.connections.ml_backends import SELF, MLBackend
-from backend.errors import NotFound
+from backend.errors import Conflict, NotFound
 from backend.projects.service import LabelSet, Mirror
 from backend.services import Services
 from backend.settings import Settings
-from backend.training.run import RunState, TrainingRun
+from backend.versions.registry import ModelVersion
 from models.labels import Objective
 
 OUTLINES = """<View><Image name="photo" value="$image"/><PolygonLabels name="colour" toName="photo">
   <Label value="red"/></PolygonLabels></View>"""
-
-
-@pytest.fixture
-def label_set(caller, services: Services) -> LabelSet:
-    """Of a project that an agent made here."""
-    [workspace_id] = services.accounts.authenticate(caller.key).workspace_ids
-    return make_label_set(services, workspace_id)
 
 
 def number_of(services: Services, label_set: LabelSet) -> int:
@@ -87,40 +78,6 @@ def test_labels_given_here_are_no_ground_truth(caller, services: Services, label
     refused = caller.ask("POST", f"{add(caller, services, label_set)}/train", json={"use_ground_truth": True})
 
     assert (refused.status_code, "ground truth" in refused.get_json()) == (500, True)
-
-
-def test_nothing_is_predicted_before_something_was_trained(caller, services: Services, label_set: LabelSet) -> None:
-    response = caller.ask("POST", f"{add(caller, services, label_set)}/predict")
-
-    assert (response.status_code, response.get_json()["code"]) == (409, "MODEL_NOT_READY")
-
-
-def test_predicting_all_tasks_shows_until_it_ends(
-    caller, services: Services, label_set: LabelSet, tmp_path: Path
-) -> None:
-    add_images(services, label_set, ["red", "green", None])
-    trained(services, services.accounts.authenticate(caller.key), label_set, tmp_path)
-    path = add(caller, services, label_set)
-
-    asked = [caller.ok("POST", f"{path}/predict") for _ in range(2)]
-    during = caller.ok("GET", path)
-    services.prediction_jobs.cancel(asked[0]["job_id"])
-
-    assert asked[0] == asked[1]
-    assert (asked[0]["run_id"], asked[0]["tasks"]) == (f"inf_{asked[0]['job_id']}", 3)
-    assert (during["state"], caller.ok("GET", path)["state"]) == ("PR", "CO")
-    assert list(caller.wrong("POST", f"{path}/predict?batch_size=2")) == ["batch_size"]
-
-
-def trained(services: Services, principal: Principal, label_set: LabelSet, folder: Path) -> None:
-    """Let a version answer that a run has made."""
-    run = services.runs.describe(principal, label_set.id)
-    files = services.versions.keep(build_checkpoint(folder / "checkpoint", label_set.schema))
-    version = services.versions.register(label_set.id, files, run_id=run.id, snapshot="0" * 64)
-    services.versions.promote(version, reason="test")
-    with services.database.transaction() as session:
-        stored = session.get_one(TrainingRun, run.id)
-        stored.state, stored.version_id = RunState.COMPLETED.value, version.id
 
 
 def disc() -> bytes:
@@ -243,6 +200,19 @@ def test_only_ground_truth_is_learnt_from_where_that_is_wanted(
     learnt = json.loads(services.blobs.path(supplied).read_bytes())
     assert [each["id"] for each in learnt] == [2, 3]
     assert [[said["ground_truth"] for said in each["annotations"]] for each in learnt] == [[True], [True]]
+
+
+def test_a_test_request_shows_what_was_asked_and_answered(version: ModelVersion, here: Here) -> None:
+    tried = here.try_out()
+
+    [answer] = tried.response
+    assert (tried.url, tried.request["tasks"]) == (SELF, [tried.task])
+    assert (answer["model_version"], len(answer["result"])) == (version.name, 1)
+
+
+def test_a_test_request_needs_a_model(here: Here) -> None:
+    with pytest.raises(Conflict, match="train it first"):
+        here.try_out()
 
 
 def test_a_task_of_label_studio_is_looked_up_there(here: Here) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 from builders import CONFIG, CREATED_AT, add_version, task
-from doubles import Answer, FakeLabelStudio, InlineQueue, as_json
+from doubles import Answer, FakeLabelStudio, FakeWeb, InlineQueue, as_json
 from flask.testing import FlaskClient
 
 from backend.projects.service import Mirror
 from backend.services import Services
-from backend.settings import Settings
 
 BACKEND = {"id": 3, "project": 7, "url": "http://elsewhere", "state": "CO"}
 
@@ -62,6 +61,13 @@ def test_what_is_asked_and_answered_is_passed_on(behind, label_studio: FakeLabel
     assert made.status_code == 201
     assert (trained.status_code, trained.data) == (200, b"")
     assert (missing.status_code, missing.mimetype) == (404, "text/html")
+
+
+def test_a_test_request_is_passed_on(behind, label_studio: FakeLabelStudio) -> None:
+    label_studio.answers["/api/ml/3/predict/test"] = as_json({"status": 200})
+
+    assert behind.ok("POST", "/v1/api/ml/3/predict/test?random=true") == {"status": 200}
+    assert label_studio.asked[-1].query == {"random": "true"}
 
 
 def test_a_form_is_passed_on_as_it_is(behind, label_studio: FakeLabelStudio) -> None:
@@ -156,24 +162,12 @@ def tasks(label_studio: FakeLabelStudio) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def work(
-    services: Services,
-    queue: InlineQueue,
-    settings: Settings,
-    label_studio: FakeLabelStudio,
-    monkeypatch: pytest.MonkeyPatch,
+    work: Callable[[], None], label_studio: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], None]:
-    """Be clock and worker until nothing waits."""
-    monkeypatch.setenv("TANDEM_HOME", str(settings.home))
+    """With a token for that Label Studio."""
     monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.legacy_token)
-
-    def until_nothing_waits() -> None:
-        services.prediction_jobs.advance()
-        while queue.jobs:
-            queue.run_all()
-            services.prediction_jobs.advance()
-
-    return until_nothing_waits
+    return work
 
 
 def test_as_many_tasks_are_predicted_as_wanted_and_then_the_others(
@@ -199,6 +193,30 @@ def test_as_many_tasks_are_predicted_as_wanted_and_then_the_others(
     assert answered[0]["run_id"] == f"inf_{answered[0]['job_id']}"
     assert answered[2]["job_id"] is None
     assert {made["task"] for made in label_studio.predictions} == set(range(1, 13))
+
+
+def test_tasks_are_predicted_by_what_is_behind_the_address(
+    behind,
+    services: Services,
+    mirror: Mirror,
+    tmp_path: Path,
+    tasks: list[dict[str, Any]],
+    work: Callable[[], None],
+    label_studio: FakeLabelStudio,
+    fake_web: FakeWeb,
+) -> None:
+    """N-011, N-014."""
+    add_version(services, mirror.label_sets[0], tmp_path)
+    answers = as_json({"results": [{"result": [], "score": 0.5}] * 5})
+    fake_web.answers |= {"/health": as_json({"model_class": "Mine"}), "/predict": answers}
+    fake_web.answers["/setup"] = as_json({"model_version": "theirs"})
+    label_studio.answers["/api/ml/3"] = as_json({**BACKEND, "url": fake_web.url, "timeout": 3.0})
+
+    answered = behind.ok("POST", "/api/ml/3/predict?batch_size=5")
+    work()
+
+    assert (answered["tasks"], answered["run_id"]) == (5, None)
+    assert [made["model_version"] for made in label_studio.predictions] == ["theirs"] * 5
 
 
 def test_asking_twice_makes_one_job(

@@ -40,7 +40,7 @@ def test_a_backend_is_asked_for_its_health_and_set_up(caller, backend: FakeWeb) 
 
 
 def test_a_path_before_the_backends_own_is_kept(caller, backend: FakeWeb) -> None:
-    backend.predictions.answers |= {f"/sub{path}": answer for path, answer in backend.predictions.answers.items()}
+    backend.answers |= {f"/sub{path}": answer for path, answer in backend.answers.items()}
 
     assert caller.add(url=f"{backend.url}/sub/")["state"] == "CO"
 
@@ -80,7 +80,7 @@ def test_a_backend_is_told_user_and_password_and_nobody_else_is(caller, backend:
 
 def test_a_wrong_password_is_told_apart(caller, backend: FakeWeb) -> None:
     """N-004."""
-    backend.predictions.answers["/health"] = Answer(401)
+    backend.answers["/health"] = Answer(401)
 
     errors = caller.wrong("POST", "/api/ml", json={"project": 7, "url": backend.url})
 
@@ -94,7 +94,7 @@ def test_a_stored_password_is_kept_and_never_told_to_another_server(caller, back
     caller.ok("PATCH", path, json={"basic_auth_user": "bob", "basic_auth_pass": ""})
     told = backend.asked[-1].authorization
     with FakeWeb() as other:
-        other.answers |= backend.predictions.answers
+        other.answers |= backend.answers
         errors = caller.wrong("PATCH", path, json={"url": other.url})
         caller.ok("PATCH", path, json={"url": other.url, "auth_method": "NONE"})
 
@@ -144,7 +144,7 @@ def test_the_version_is_the_backends_unless_somebody_said_it(caller, backend: Fa
     path = f"/api/ml/{caller.add(url=backend.url)['id']}"
 
     fixed = caller.ok("PATCH", path, json={"auto_update": False, "model_version": "mine"})
-    backend.predictions.answers["/setup"] = as_json({"model_version": 2})
+    backend.answers["/setup"] = as_json({"model_version": 2})
     kept = caller.ok("GET", path)
     followed = caller.ok("PATCH", path, json={"auto_update": True})
 
@@ -154,7 +154,7 @@ def test_the_version_is_the_backends_unless_somebody_said_it(caller, backend: Fa
 def test_a_backend_is_trained_as_label_studio_does(caller, backend: FakeWeb) -> None:
     """N-009."""
     status = {"job_status": "started"}
-    backend.predictions.answers |= {"/webhook": as_json({"job": "j1"}, 201), "/job_status": lambda _: as_json(status)}
+    backend.answers |= {"/webhook": as_json({"job": "j1"}, 201), "/job_status": lambda _: as_json(status)}
     path = f"/api/ml/{caller.add(url=backend.url)['id']}"
 
     started = caller.ok("POST", f"{path}/train", json={})
@@ -171,7 +171,7 @@ def test_a_backend_is_trained_as_label_studio_does(caller, backend: FakeWeb) -> 
 
 def test_a_training_that_a_backend_refuses_is_an_error(caller, backend: FakeWeb) -> None:
     """N-010."""
-    backend.predictions.answers["/webhook"] = as_json({"error": "busy"}, 503)
+    backend.answers["/webhook"] = as_json({"error": "busy"}, 503)
     path = f"/api/ml/{caller.add(url=backend.url)['id']}"
 
     refused = caller.ask("POST", f"{path}/train", json={})
@@ -191,7 +191,7 @@ def test_a_backends_versions_are_passed_on(
     caller, backend: FakeWeb, answer: Answer, status: int, body: dict[str, Any] | None
 ) -> None:
     """N-013."""
-    backend.predictions.answers["/versions"] = answer
+    backend.answers["/versions"] = answer
 
     response = caller.ask("GET", f"/api/ml/{caller.add(url=backend.url)['id']}/versions")
 
@@ -214,7 +214,7 @@ def test_a_backend_is_asked_what_somebody_points_at(caller, backend: FakeWeb, se
         body = json.loads(asked.body)
         return as_json({"results": [{"result": body["params"]["context"]["result"], "score": 0.5}]})
 
-    backend.predictions.answers["/predict"] = predict
+    backend.answers["/predict"] = predict
     path = f"/api/ml/{caller.add(url=backend.url, is_interactive=True)['id']}/interactive-annotating"
 
     found = caller.ok("POST", path, json={"task": known_task, "context": {"result": [{"id": "k"}]}})
@@ -227,7 +227,7 @@ def test_a_backend_is_asked_what_somebody_points_at(caller, backend: FakeWeb, se
 @pytest.mark.parametrize("answer", [Answer(500), as_json({"results": []}), as_json([]), Answer(body=b"<html>")])
 def test_a_backend_that_fails_to_suggest_is_quoted(caller, backend: FakeWeb, known_task: int, answer: Answer) -> None:
     """N-012."""
-    backend.predictions.answers["/predict"] = answer
+    backend.answers["/predict"] = answer
     path = f"/api/ml/{caller.add(url=backend.url, is_interactive=True)['id']}/interactive-annotating"
 
     assert list(caller.ok("POST", path, json={"task": known_task})) == ["errors"]
