@@ -100,7 +100,7 @@ class Terminal:
         self.heard.append(Heard(environ["REQUEST_METHOD"], path, headers))
         fault = next((each for each in self.faults if path.endswith(each.path)), None)
         if fault is None:
-            return self.app(environ, start_response)
+            return [self._body(environ, start_response)]
         self.faults.remove(fault)
         if fault.status:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -109,9 +109,13 @@ class Terminal:
         return self._spoilt(fault, environ, start_response)
 
     def _spoilt(self, fault: Fault, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-        answer: Any = self.app(environ, start_response)
-        with contextlib.closing(answer):
-            body = b"".join(answer)
+        body = self._body(environ, start_response)
         yield (fault.change(body) if fault.change else body)[: fault.cut_at]
         if fault.cut_at is not None:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+
+    def _body(self, environ: dict[str, Any], start_response: Any) -> bytes:
+        """Read an answer whole: the server leaves files open whose reader has gone away."""
+        answer: Any = self.app(environ, start_response)
+        with contextlib.closing(answer):
+            return b"".join(answer)

@@ -236,6 +236,9 @@ def _summarise(done: _Uploaded, project: str) -> None:
     help="The folder that they go to; otherwise this one.",
 )
 @click.option("--max-size", type=click.IntRange(64, 10_000), help="As JPEG whose longer side has at most so many px.")
+@click.option("--label-set", help="As JPEG with what was said drawn on it: an id, or PROJECT/NAME.")
+@click.option("--training", help="As JPEG with what the model of this training finds drawn on it.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="With --training: how sure the model must be.")
 @asks_server
 def download(
     remote: Remote,
@@ -245,11 +248,21 @@ def download(
     split: str | None,
     output: Path,
     max_size: int | None,
+    label_set: str | None,
+    training: str | None,
+    threshold: float | None,
     as_json: bool,
 ) -> None:
     """Save images under their own names; those that are there already are not fetched again."""
     if bool(image_ids) == bool(project):
         raise click.UsageError("Name images, or a project with --project.")
+    said = {
+        "maxSize": max_size,
+        "labelSetId": remote.find("labelSetId", label_set) if label_set else None,
+        "trainingId": training,
+        "threshold": threshold,
+    }
+    form = {name: value for name, value in said.items() if value is not None}
     if project:
         total, images = _of_project(remote, remote.find("projectId", project), split)
     else:
@@ -260,7 +273,7 @@ def download(
     with transfer_bar("Downloading", is_silent=as_json) as bar:
         for image in images:
             bar.says(f"{len(saved) + 1}/{total} images")
-            path = _fetch(remote, image, output, max_size, taken, bar)
+            path = _fetch(remote, image, output, form, taken, bar)
             saved.append({"imageId": image["id"], "path": str(path), "bytes": path.stat().st_size})
     if as_json:
         print_json({"files": saved})
@@ -275,14 +288,25 @@ def _of_project(remote: Remote, project_id: str, split: str | None) -> tuple[int
 
 
 def _fetch(
-    remote: Remote, image: Mapping[str, Any], folder: Path, max_size: int | None, taken: set[str], bar: Bar
+    remote: Remote, image: Mapping[str, Any], folder: Path, form: Mapping[str, Any], taken: set[str], bar: Bar
 ) -> Path:
-    """Save an image, unless it is there; return where it is."""
-    ending = ".jpg" if max_size else _ENDINGS.get(image["mimeType"], "")
+    """Save an image, unless it is there; return where it is.
+
+    Args:
+        remote: The server.
+        image: What it says about the image.
+        folder: Where it goes.
+        form: In place of the file as it was uploaded: how large, and what is drawn on it.
+        taken: Names that others have got.
+        bar: Is told how far it is.
+    """
+    ending = ".jpg" if form else _ENDINGS.get(image["mimeType"], "")
     name = safe_name(image["filename"] or "", f"{image['id']}{ending}")
-    if max_size:
-        name = f"{Path(name).stem}-{max_size}px{ending}"
-    digest = "" if max_size else image["sha256"] or ""
+    if form:
+        size = f"-{form['maxSize']}px" if "maxSize" in form else ""
+        drawn = "-drawn" if form.keys() - {"maxSize"} else ""
+        name = f"{Path(name).stem}{size}{drawn}{ending}"
+    digest = "" if form else image["sha256"] or ""
     for path in (folder / name, folder / f"{Path(name).stem}-{image['id']}{Path(name).suffix}"):
         if path.name.casefold() in taken:
             continue
@@ -291,6 +315,6 @@ def _fetch(
         break
     taken.add(path.name.casefold())
     if not (digest and path.exists()):
-        asked = commands()["images download"].ask({"imageId": image["id"], "maxSize": max_size})
+        asked = commands()["images download"].ask({"imageId": image["id"], **form})
         save(lambda headers: remote.stream(asked, headers), path, told=bar.told, sha256=digest)
     return path

@@ -39,6 +39,8 @@ from backend.predictions.pictures import Wanted
 from backend.projects.service import LabelSet, Projects
 from backend.services import Services
 
+_DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg=="
+"""One grey pixel, as PNG."""
 _FORM = {
     "multipart/form-data": {
         "schema": {
@@ -64,7 +66,7 @@ _FORM = {
     reaches_out=True,
     form=_FORM,
     errors=("NOT_FOUND", "NO_FILES", "IMAGE_INVALID", "IMAGE_TOO_LARGE", "UNSUPPORTED_IMAGE_TYPE"),
-    example={"images": [{"url": "https://example.com/cat.jpg", "split": "train"}]},
+    example={"images": [{"base64": _DOT, "filename": "dot.png", "split": "train"}]},
 )
 def upload_images(call: Call, project_id: str, body: UploadIn) -> UploadOut:
     """Upload up to 20 images of at most 50 MB each: JPEG, PNG or WebP, as files of a form, or by URL or Base64 in JSON.

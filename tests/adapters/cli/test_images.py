@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from doubles import FakeWeb
 from pictures import photo
+from PIL import Image
 from terminals import Fault, Terminal
 
 
@@ -185,6 +186,24 @@ def test_a_smaller_form_is_a_file_of_its_own(terminal: Terminal, project: str, t
     [file] = told["files"]
     assert Path(file["path"]).name == "wide-64px.jpg"
     assert Path(file["path"]).read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+def test_an_image_comes_with_its_labels_drawn_on_it(
+    terminal: Terminal, project: str, folder: Path, tmp_path: Path
+) -> None:
+    terminal.ok("images", "upload", project, folder)
+    [image, *_] = terminal.data("images", "list", project)["items"]
+    label_set = terminal.data("labelsets", "create", project, "--name", "k", "--task-type", "classification",
+                              "--labels", "cat")["id"]  # fmt: skip
+    terminal.ok("labels", "set", label_set, image["id"], '[{"label": "cat"}]')
+
+    [file] = terminal.data("images", "download", image["id"], "--label-set", label_set, "--output", tmp_path / "drawn")[
+        "files"
+    ]
+
+    assert Path(file["path"]).name.endswith("-drawn.jpg")
+    with Image.open(file["path"]) as drawn:
+        assert drawn.format == "JPEG"
 
 
 def test_images_or_a_project_are_named(terminal: Terminal) -> None:
