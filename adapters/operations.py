@@ -17,7 +17,7 @@ from adapters.identifiers import PREFIXES, read_id
 from adapters.repeats import answer_once
 from adapters.transfer import read_chunks
 from backend.accounts.service import Principal
-from backend.errors import Invalid, TandemError
+from backend.errors import Denied, Invalid, TandemError
 from backend.services import Services
 
 MAX_JSON_BYTES = 100 * 2**20
@@ -299,6 +299,25 @@ def _parameter(name: str, written: Any) -> Any:
     if isinstance(written, int):
         return written if written <= MAX_NUMBER else 0
     return read_id(name, written) if name in PREFIXES else written
+
+
+def require_scopes(principal: Principal, scopes: str) -> None:
+    """Make sure that a key is good for something.
+
+    Args:
+        principal: Whose key it is.
+        scopes: With spaces between them.
+
+    Raises:
+        Denied: It is not; `details` say what it lacks.
+    """
+    needed = [scope for scope in scopes.split() if scope not in principal.scopes]
+    if needed:
+        raise Denied(
+            f"This key may not do that; it needs the scope {' and '.join(needed)}.",
+            code="insufficient_scope",
+            details={"requiredScopes": needed},
+        )
 
 
 def read_body(request: Request) -> Any:

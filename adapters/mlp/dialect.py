@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from adapters.catalogue import STATUS, code_of
 from adapters.http import answer
-from adapters.operations import Operation
+from adapters.operations import Operation, require_scopes
 from adapters.pace import count, tell
 from adapters.transfer import compress
 from backend.accounts.service import AuthSource, Principal
@@ -19,20 +19,6 @@ from backend.services import Services
 
 _NOBODY = Principal("", "", "", AuthSource.LOCAL, frozenset(), ())
 """Who may see nothing."""
-
-
-def require_scope(principal: Principal, scope: str) -> None:
-    """Make sure that a key is good for something.
-
-    Raises:
-        Denied: It is not; `details` say what it lacks.
-    """
-    if scope not in principal.scopes:
-        raise Denied(
-            f"This key may not do that; it needs the scope {scope}.",
-            code="insufficient_scope",
-            details={"requiredScopes": [scope]},
-        )
 
 
 class MlpDialect:
@@ -75,8 +61,7 @@ class MlpDialect:
             count(services, f"address:{request.remote_addr}")
             raise
         count(services, f"key:{principal.key_id}")
-        if operation.scope:
-            require_scope(principal, operation.scope)
+        require_scopes(principal, operation.scope)
         return principal
 
     def wrap(self, body: BaseModel, status: int) -> Response:

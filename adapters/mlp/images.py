@@ -14,7 +14,6 @@ from werkzeug.datastructures import FileStorage
 from adapters.identifiers import read_id
 from adapters.label_studio.media import Media
 from adapters.mlp.api import api
-from adapters.mlp.dialect import require_scope
 from adapters.mlp.image_wire import (
     MAX_FILES,
     FileQuery,
@@ -32,7 +31,7 @@ from adapters.mlp.image_wire import (
 from adapters.mlp.label_set_wire import colors_of
 from adapters.mlp.projects import SplitCounts
 from adapters.mlp.wire import Page
-from adapters.operations import Call, Effect
+from adapters.operations import Call, Effect, require_scopes
 from backend.datasets.images import MAX_IMAGE_BYTES, GivenImage, too_large
 from backend.errors import Invalid, LimitExceeded
 from backend.predictions.pictures import Wanted
@@ -235,9 +234,9 @@ def _drawn(call: Call, image_id: str, query: FileQuery) -> Response:
         max_side_px=query.max_size,
     )
     if wanted.label_set_id is not None:
-        require_scope(call.principal, "annotations:read")
+        require_scopes(call.principal, "annotations:read")
     if wanted.run_id is not None:
-        require_scope(call.principal, "inference:run")
+        require_scopes(call.principal, "inference:run")
     drawn = call.services.pictures.draw(
         call.principal, image_id, wanted, colours_of=partial(_colours, call.services.projects)
     )

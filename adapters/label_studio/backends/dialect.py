@@ -15,7 +15,7 @@ from werkzeug.formparser import FormDataParser
 
 from adapters.catalogue import STATUS, code_of
 from adapters.http import answer, parse_json
-from adapters.operations import MAX_JSON_BYTES, Operation
+from adapters.operations import MAX_JSON_BYTES, Operation, require_scopes
 from adapters.pace import count, tell
 from adapters.transfer import compress, read_chunks
 from backend.accounts.service import Principal
@@ -69,13 +69,7 @@ class LabelStudioDialect:
             count(services, f"address:{request.remote_addr}")
             raise
         count(services, f"key:{principal.key_id}")
-        needed = [scope for scope in operation.scope.split() if scope not in principal.scopes]
-        if needed:
-            raise Denied(
-                f"This key may not do that; it needs the scope {' and '.join(needed)}.",
-                code="insufficient_scope",
-                details={"requiredScopes": needed},
-            )
+        require_scopes(principal, operation.scope)
         return principal
 
     def wrap(self, body: BaseModel, status: int) -> Response:
