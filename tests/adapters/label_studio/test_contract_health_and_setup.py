@@ -84,7 +84,7 @@ class TestHealth:
         ],
     )
     def test_other_credentials_than_the_right_ones_are_401(self, make_client: MakeClient, header: str | None) -> None:
-        """C-014, agent-surface 3.1 and 12.8: wrong, malformed, not UTF-8, of another scheme, or none."""
+        """C-014, agent-surface 3.1 and S-008: wrong, malformed, not UTF-8, of another scheme, or none."""
         client = make_client(basic_auth_user="ls", basic_auth_pass="secret")
 
         for path in ("/health", "/", "/a/health", "/metrics", "/tandem/status", "/versions"):

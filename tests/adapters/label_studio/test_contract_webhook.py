@@ -300,7 +300,7 @@ def test_who_may_send_events(
     headers: dict[str, str],
     statuses: tuple[int, int, int],
 ) -> None:
-    """C-066, agent-surface 12.8."""
+    """C-066, S-008."""
     client = make_client(webhook_auth=mode, **secrets)
     assert client.post("/setup", json=setup_body(), headers=GOOD).status_code == 200
     bodies = (CREATED, webhook_body("ANNOTATION_CREATED", project=UNKNOWN), START)
@@ -386,7 +386,7 @@ def test_events_without_credentials_start_at_most_one_run_a_minute(
 
 @pytest.mark.parametrize("path", ["predict", "setup", "train", "validate", "delete", "duplicate_model", "job_status"])
 def test_the_other_routes_always_need_the_user(make_client: MakeClient, path: str) -> None:
-    """agent-surface 12.8."""
+    """S-008."""
     client = make_client(webhook_auth="off", webhook_token="secret", **USER)
 
     for headers in ({}, WRONG, BEARER, {"X-Webhook-Token": "secret"}):
