@@ -73,7 +73,7 @@ class AnnotationsOut(Body):
 class ImportOptions(Body):
     """How a file is imported."""
 
-    format: _FormatName
+    format: _FormatName = Field(description="What `data` is.")
     mode: Literal["replace", "append"] = Field(
         "replace", description="Whether it takes the place of what was said about the images, or is added to it."
     )
@@ -116,6 +116,6 @@ class ImportOut(Body):
 class ExportQuery(Body):
     """What is exported, and how."""
 
-    format: _FormatName = "native"
-    split: Literal["train", "val", "test", "unassigned"] | None = None
+    format: _FormatName = Field("native", description="One of those that can be imported.")
+    split: Literal["train", "val", "test", "unassigned"] | None = Field(None, description="Only images in it.")
     raw: bool = Field(False, description="Without the envelope, as the tools of the format read it.")

@@ -82,7 +82,7 @@ class UploadIn(Body):
 class ImagesQuery(PageQuery):
     """Which images."""
 
-    split: Literal["train", "val", "test", "unassigned"] | None = None
+    split: Literal["train", "val", "test", "unassigned"] | None = Field(None, description="Only those in it.")
     label_set_id: str | None = Field(None, description="For which label set `labeled` counts; alone: labelled for it.")
     labeled: bool | None = Field(None, description="Whether anything was said, if only that there is nothing.")
 
@@ -140,9 +140,11 @@ class RatiosIn(Body):
 class SplitsIn(Body):
     """How images are put into splits: by chance, or by name."""
 
-    strategy: Literal["random", "explicit"] = "random"
-    ratios: RatiosIn = Field(default_factory=lambda: RatiosIn(train=0.8, val=0.1, test=0.1))
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    strategy: Literal["random", "explicit"] = Field("random", description="By `ratios`, or as `assign` says.")
+    ratios: RatiosIn = Field(
+        default_factory=lambda: RatiosIn(train=0.8, val=0.1, test=0.1), description="For `random`; they sum to 1."
+    )
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Another one draws other images.")
     only_unassigned: bool = Field(True, description="Whether images that are in a split stay there.")
     assign: dict[SplitName, list[str]] | None = Field(None, description="Ids of images by split; for `explicit`.")
 

@@ -33,7 +33,7 @@ class InferIn(Body):
 class InferAllIn(Body):
     """Which images, and how to answer."""
 
-    split: Split = "all"
+    split: Split = Field("all", description="Which images.")
     threshold: float = Field(0.25, ge=0, le=1, description="Smaller scores are left out.")
     save_as_predictions: bool = Field(
         True,

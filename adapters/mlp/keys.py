@@ -33,7 +33,7 @@ class KeyIn(Body):
 
     name: str = Field(min_length=1, max_length=120, description="For people, to tell keys apart.")
     scopes: list[str] | None = Field(None, description="Left out: all that the key which asks may hand on.")
-    expires_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = Field(None, description="Left out: never.")
 
 
 class MadeKey(Body):

@@ -57,7 +57,7 @@ class LabelSetIn(Body):
     """A label set to be made: `taskType` and `labels`, or `labelConfig`."""
 
     name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_text)]
-    task_type: TaskType | None = None
+    task_type: TaskType | None = Field(None, description="What is asked; left out where there is a `labelConfig`.")
     labels: Labels | None = Field(None, description="Names, or objects with name and color; their order is kept.")
     multiple: bool = Field(False, description="For classification: whether several labels may fit.")
     mask: Literal["polygon", "rle"] = Field("polygon", description="For segmentation: outlines, or masks.")

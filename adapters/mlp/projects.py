@@ -54,7 +54,9 @@ class ProjectIn(Body):
     name: str = Field(min_length=1, max_length=200)
     workspace_id: str | None = Field(None, description="Left out: your default workspace.")
     description: str = Field("", max_length=10_000)
-    label_studio: LinkIn | None = None
+    label_studio: LinkIn | None = Field(
+        None, description="Mirror it in Label Studio: in a new project, or one there is."
+    )
 
 
 class ProjectPatch(Body):
@@ -62,7 +64,9 @@ class ProjectPatch(Body):
 
     name: str | None = Field(None, min_length=1, max_length=200)
     description: str | None = Field(None, max_length=10_000)
-    label_studio: LinkIn | None = None
+    label_studio: LinkIn | None = Field(
+        None, description="Mirror it in Label Studio: in a new project, or one there is."
+    )
 
 
 class ProjectOut(Body):

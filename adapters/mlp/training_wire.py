@@ -103,7 +103,7 @@ class LogQuery(Body):
 class FormatQuery(Body):
     """As what."""
 
-    format: Literal["onnx", "pth"] = "onnx"
+    format: Literal["onnx", "pth"] = Field("onnx", description="For ONNX Runtime, or weights for torch.")
 
 
 class DownloadQuery(FormatQuery):

@@ -47,8 +47,8 @@ class WorkspaceIn(Body):
 class MemberIn(Body):
     """Who shall belong to it: one of the two."""
 
-    email: str | None = None
-    user_id: str | None = None
+    email: str | None = Field(None, description="Who; this or `userId`.")
+    user_id: str | None = Field(None, description="Who; this or `email`.")
 
 
 class MemberOut(Body):
