@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from adapters.catalogue import EXIT_CODES, STATUS
+from adapters.discovery.capability import NAMESPACE
 from adapters.discovery.openapi import written_path
 from adapters.discovery.reference import reference
 from adapters.operations import MAX_JSON_BYTES, Api
@@ -59,6 +60,8 @@ def index(apis: Sequence[Api], base_url: str) -> str:
         f"- [The same as a skill]({base_url}/skill.md): with the name and the description that agents choose skills by",
         f"- [How to get in]({base_url}/auth.md): where keys come from, and what to do when one is refused",
         f"- [Prompt]({base_url}/agents/prompt): what a person pastes into an agent",
+        f"- [Naftiko capability]({base_url}/naftiko/{NAMESPACE}.yml): Label Studio's ML backend operations, for an "
+        "engine that serves them over REST and MCP",
         "",
         "## Reference",
         "",

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from flask import Blueprint, Response, g, request, send_from_directory
+from flask import Blueprint, Response, current_app, g, request, send_from_directory
 
+from adapters.discovery.capability import NAMESPACE, capability
 from adapters.discovery.guide import admission, everything, guide, index, prompt, skill
 from adapters.discovery.openapi import document
 from adapters.http import answer
+from adapters.label_studio.backends.dialect import MODE
 from adapters.operations import Api
 
 _MARKDOWN = "text/markdown"
@@ -45,6 +47,13 @@ def blueprint(apis: Sequence[Api]) -> Blueprint:
     serve("/agents/prompt", "text/plain", prompt)
     serve("/llms.txt", _MARKDOWN, lambda base_url: index(apis, base_url))
     serve("/llms-full.txt", _MARKDOWN, lambda base_url: everything(apis, base_url))
+    serve(
+        f"/naftiko/{NAMESPACE}.yml",
+        "text/yaml",
+        lambda base_url: yaml.safe_dump(
+            capability(apis, base_url, is_proxy=current_app.config[MODE] == "proxy"), sort_keys=False
+        ),
+    )
 
     @made.get("/docs")
     def docs() -> Response:

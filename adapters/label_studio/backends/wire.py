@@ -112,7 +112,9 @@ class ListQuery(_Body):
     """Which backends."""
 
     project: Annotated[Number | None, BeforeValidator(_null_if_empty)] = Field(None, description="Of one project only.")
-    is_interactive: Annotated[bool | None, BeforeValidator(_null_if_empty)] = None
+    is_interactive: Annotated[bool | None, BeforeValidator(_null_if_empty)] = Field(
+        None, description="Only those that may, or may not, be asked while somebody annotates."
+    )
 
 
 class InteractiveIn(_Body):
