@@ -23,7 +23,7 @@ def test_a_project_is_connected_once_however_often_it_is_asked_for(label_studio:
 def test_a_project_that_does_not_exist_is_named(tandem: Tandem) -> None:
     code, said = tandem.say("connect", "987654", "--url", tandem.url)
 
-    assert code == 1
+    assert code == 4
     assert "no project 987654" in said
 
 
