@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from selectors import DefaultSelector, SelectorKey
 from threading import local
 from typing import Any
 
@@ -62,11 +63,18 @@ class Exchange:
         )
 
 
+class _Eager(DefaultSelector):
+    """Asks the system for news only where nothing is left to do: each time, another thread may take the interpreter."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        return super().select(timeout) if timeout is None or timeout > 0 else []
+
+
 class _Loop:
     """An event loop that is closed with the thread that it belongs to."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = asyncio.SelectorEventLoop(_Eager())
 
     def __del__(self) -> None:
         self.loop.close()
