@@ -65,4 +65,4 @@ class Postgres:
 
     def _say(self, statement: str) -> None:
         with psycopg.connect(self._server + "postgres", autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement)  # type: ignore[call-overload]  # made of our own names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def upload(
         for start in range(0, len(urls), _MAX_FILES):
             images = [{"url": url} for url in urls[start : start + _MAX_FILES]]
             given = {"projectId": project_id, "images": images} | ({"split": split} if split else {})
-            done.add(_answer(lambda given=given: remote.call("images upload", given)))  # type: ignore[misc]
+            done.add(_answer(partial(remote.call, "images upload", given)))
     if done.num_new + done.num_there == 0:
         first = done.rejected[0]
         raise Problem(

@@ -275,7 +275,7 @@ class _Bearer(requests.auth.AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._key:
-            request.headers["Authorization"] = f"Bearer {self._key}".encode()  # type: ignore[assignment]
+            request.headers["Authorization"] = f"Bearer {self._key}".encode()  # type: ignore[assignment]  # any letters may come
         return request
 
 

@@ -47,7 +47,7 @@ def make_media(fake_label_studio: FakeLabelStudio, tmp_path: Path) -> Callable[.
     def make(token: str | None = None, **options: object) -> Media:
         known = LabelStudio(fake_label_studio.url, fake_label_studio.legacy_token if token is None else token)
         arguments = {"max_file_bytes": 10**6, "label_studio": known, **options}
-        return Media(tmp_path / "cache", 10**9, **arguments)  # type: ignore[arg-type]
+        return Media(tmp_path / "cache", 10**9, **arguments)  # type: ignore[arg-type]  # options of any kind
 
     return make
 
