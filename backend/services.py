@@ -36,6 +36,7 @@ from backend.projects.tasks import Tasks
 from backend.queue import Queue, RedisQueue
 from backend.rate_limit import RateLimit
 from backend.runs.links import DownloadLinks
+from backend.runs.remains import Remains
 from backend.runs.removal import Removal
 from backend.runs.service import Runs
 from backend.secrets import Vault
@@ -114,8 +115,9 @@ class Services:
         training = Training(database, queue, projects, allowances, settings)
         access = Access(database, accounts)
         downloads = Downloads(versions, settings.home / "downloads")
-        removal = Removal(database, tasks, versions, downloads, blobs, settings)
-        erasure = Erasure(database, tasks, versions, downloads, blobs, settings)
+        remains = Remains(database, versions, downloads, blobs, settings.home)
+        removal = Removal(database, tasks, versions, remains)
+        erasure = Erasure(database, tasks, remains, blobs, settings)
         splits = Splits(database, access)
         batches = Batches(database)
         prediction_jobs = PredictionJobs(database, queue, projects, versions, settings)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-
 from sqlalchemy import ColumnElement, Select, String, Table, cast, delete, or_, select
 from sqlalchemy.orm import Session
 
@@ -13,12 +9,12 @@ from backend.errors import Conflict
 from backend.inference.job import JobState, PredictionJob
 from backend.projects.service import LabelSet, Project
 from backend.projects.tasks import Task, Tasks
+from backend.runs.remains import Leftovers, Remains
 from backend.settings import Settings
 from backend.storage.blobs import BlobStore
 from backend.storage.database import Database, Record
 from backend.training.run import RunState, TrainingRun
-from backend.versions.downloads import Downloads
-from backend.versions.registry import ModelVersion, Versions
+from backend.versions.registry import ModelVersion
 
 THUMBNAILS = "cache/thumbnails"
 """Where below `Settings.home` smaller copies of images lie: <SHA-256>-<longest side>.jpg."""
@@ -27,31 +23,15 @@ _OPEN = [state.value for state in RunState if state.is_open]
 _UNFINISHED = [state.value for state in JobState if not state.is_final]
 
 
-@dataclass(frozen=True, slots=True)
-class _Leftovers:
-    """What rows that are going to be gone leave behind: versions, ids of runs, digests of what runs learnt from."""
-
-    versions: Sequence[ModelVersion]
-    run_ids: Sequence[str]
-    snapshots: Collection[str]
-
-
 class Erasure:
     """Forgets things; files go last, so that a row never names one that is gone."""
 
     def __init__(
-        self,
-        database: Database,
-        tasks: Tasks,
-        versions: Versions,
-        downloads: Downloads,
-        blobs: BlobStore,
-        settings: Settings,
+        self, database: Database, tasks: Tasks, remains: Remains, blobs: BlobStore, settings: Settings
     ) -> None:
         self._database = database
         self._tasks = tasks
-        self._versions = versions
-        self._downloads = downloads
+        self._remains = remains
         self._blobs = blobs
         self._settings = settings
 
@@ -67,7 +47,7 @@ class Erasure:
             digests = _digests(session, select(Task).filter_by(project_id=project_id))
             left = _leftovers(session, TrainingRun.project_id == project_id, ModelVersion.project_id == project_id)
             _erase(session, Record.metadata.tables["projects"], Project.id == project_id)
-        self._discard(left)
+        self._remains.discard(left)
         self._discard_images(digests)
 
     def label_set(self, label_set: LabelSet) -> None:
@@ -85,7 +65,7 @@ class Erasure:
                 session, TrainingRun.label_set_id == label_set.id, ModelVersion.label_set_id == label_set.id
             )
             _erase(session, Record.metadata.tables["label_sets"], LabelSet.id == label_set.id)
-        self._discard(left)
+        self._remains.discard(left)
 
     def image(self, task: Task) -> None:
         """Forget an image and what was said about it. Its file stays as long as a training may want it."""
@@ -96,21 +76,6 @@ class Erasure:
             if session.scalar(select(TrainingRun.id).filter_by(project_id=task.project_id).where(is_open).limit(1)):
                 return
         self._discard_images(digests)
-
-    def _discard(self, left: _Leftovers) -> None:
-        for version in left.versions:
-            self._versions.discard_files(version)
-            self._downloads.discard(version)
-        for run_id in left.run_ids:
-            shutil.rmtree(self._settings.home / "runs" / run_id, ignore_errors=True)
-        with self._database.reading() as session:
-            kept = {
-                digest
-                for row in (TrainingRun, ModelVersion)
-                for digest in session.scalars(select(row.snapshot).where(row.snapshot.in_(left.snapshots)))
-            }
-        for digest in set(left.snapshots) - kept:
-            self._blobs.remove(digest)
 
     def _discard_images(self, digests: set[str]) -> None:
         """Let go of the files that no task shows any more; nobody can begin to show one meanwhile."""
@@ -153,12 +118,12 @@ def _digests(session: Session, shown: Select[Task]) -> set[str]:
     return found
 
 
-def _leftovers(session: Session, run: ColumnElement[bool], version: ColumnElement[bool]) -> _Leftovers:
+def _leftovers(session: Session, run: ColumnElement[bool], version: ColumnElement[bool]) -> Leftovers:
     versions = list(session.scalars(select(ModelVersion).where(version)))
     session.expunge_all()  # the rows will be gone, and what is in them is still wanted
     runs = session.execute(select(TrainingRun.id, TrainingRun.snapshot).where(run)).all()
     snapshots = {snapshot for _, snapshot in runs if snapshot} | {version.snapshot for version in versions}
-    return _Leftovers(versions, [run_id for run_id, _ in runs], snapshots)
+    return Leftovers(versions, [run_id for run_id, _ in runs], snapshots)
 
 
 def _erase(session: Session, table: Table, condition: ColumnElement[bool]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -11,35 +9,23 @@ from backend.errors import Conflict
 from backend.inference.job import JobState, PredictionJob
 from backend.projects.service import LabelSet
 from backend.projects.tasks import Tasks
-from backend.settings import Settings
-from backend.storage.blobs import BlobStore
+from backend.runs.remains import Leftovers, Remains
 from backend.storage.database import Database
 from backend.training.run import RunLine, RunState, TrainingRun
-from backend.versions.downloads import Downloads
 from backend.versions.registry import ModelVersion, Versions
 
 
 class Removal:
     """Removes runs, the versions that only they made, and their files."""
 
-    def __init__(
-        self,
-        database: Database,
-        tasks: Tasks,
-        versions: Versions,
-        downloads: Downloads,
-        blobs: BlobStore,
-        settings: Settings,
-    ) -> None:
+    def __init__(self, database: Database, tasks: Tasks, versions: Versions, remains: Remains) -> None:
         self._database = database
         self._tasks = tasks
         self._versions = versions
-        self._downloads = downloads
-        self._blobs = blobs
-        self._settings = settings
+        self._remains = remains
 
     def remove(self, run: TrainingRun) -> None:
-        """Forget a run; files go last, so that a row never names one that is gone.
+        """Forget a run.
 
         Raises:
             Conflict: It has not ended, or its version is in use ("invalid_state").
@@ -54,17 +40,8 @@ class Removal:
             if version is not None:
                 self._tasks.forget_predictions([version.id])
                 self._versions.remove(version)
-        if version is not None:
-            self._versions.discard_files(version)
-            self._downloads.discard(version)
-        if run.snapshot is not None and not self._needs(run.snapshot):
-            self._blobs.remove(run.snapshot)
-        shutil.rmtree(self._settings.home / "runs" / run.id, ignore_errors=True)
-
-    def _needs(self, snapshot: str) -> bool:
-        with self._database.reading() as session:
-            learnt = (select(row.id).filter_by(snapshot=snapshot).limit(1) for row in (TrainingRun, ModelVersion))
-            return any(session.scalar(query) is not None for query in learnt)
+        snapshots = [run.snapshot] if run.snapshot else []
+        self._remains.discard(Leftovers([version] if version else [], [run.id], snapshots))
 
 
 def _require_idle(session: Session, run: TrainingRun) -> None:
