@@ -1,12 +1,15 @@
-"""Fixtures for tests of the mlp API: people with keys."""
+"""Fixtures for tests of the mlp API: people with keys, and what they train."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
+import agent_projects
 import pytest
+from described_trainings import QuickFit, create, show, start
 from doubles import InlineQueue
 from flask.testing import FlaskClient
 from labelled_projects import make_label_set, make_project
@@ -17,6 +20,7 @@ from backend.accounts.service import User
 from backend.projects.service import LabelSet, Project
 from backend.services import Services
 from backend.settings import Settings
+from backend.training.execution import Execution
 from backend.training.run import TrainingRun
 from models.labels import Objective
 
@@ -115,3 +119,72 @@ def work(
             queue.run_all()
 
     return do
+
+
+@pytest.fixture
+def fit() -> QuickFit:
+    return QuickFit()
+
+
+@pytest.fixture
+def workspace_id(services: Services, agent: Any) -> str:
+    [workspace_id] = services.accounts.local(agent.user).workspace_ids
+    return workspace_id
+
+
+@pytest.fixture
+def colours(services: Services, workspace_id: str) -> LabelSet:
+    """Red or green."""
+    return agent_projects.make_label_set(services, workspace_id)
+
+
+@pytest.fixture
+def labelled(services: Services, colours: LabelSet) -> LabelSet:
+    """A label set with ten red and ten green images."""
+    agent_projects.add_images(services, colours, ["red", "green"] * 10)
+    return colours
+
+
+@pytest.fixture
+def collect(
+    services: Services, queue: InlineQueue, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], None]:
+    """Let the clock tick and the background work, until runs wait for a trainer."""
+    monkeypatch.setenv("TANDEM_HOME", str(settings.home))
+    monkeypatch.setenv("TANDEM_DEVICE", "cpu")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+
+    def do() -> None:
+        services.training.advance()
+        for job_id, (job, args) in list(queue.jobs.items()):
+            if job.endswith(".collect"):
+                del queue.jobs[job_id]
+                resolve_name(job)(*args)
+        services.training.advance()
+
+    return do
+
+
+@pytest.fixture
+def train_all(
+    services: Services, queue: InlineQueue, settings: Settings, collect: Callable[[], None], fit: QuickFit
+) -> Callable[[], None]:
+    """Let all workers work, the trainer with `fit`."""
+    parts = (services.database, services.training, services.versions, services.projects, services.blobs, settings)
+    execution = Execution(*parts, fitter=lambda _: fit)
+
+    def do() -> None:
+        collect()
+        while queue.jobs:
+            _, args = queue.jobs.pop(next(iter(queue.jobs)))
+            execution.execute(*args)
+
+    return do
+
+
+@pytest.fixture
+def completed(agent: Any, labelled: LabelSet, train_all: Callable[[], None]) -> Any:
+    training = create(agent, labelled)
+    start(agent, training)
+    train_all()
+    return show(agent, training)
