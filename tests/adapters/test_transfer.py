@@ -67,7 +67,7 @@ def test_a_gzip_bomb_is_refused_at_the_cap_without_being_unpacked(client: FlaskC
 
 @pytest.mark.parametrize(
     ("body", "encoding"),
-    [(b"not gzip at all", "gzip"), (gzip.compress(b"x" * 5000)[:-12], "gzip"), (b"x", "br")],
+    [(b"not gzip at all", "gzip"), (gzip.compress(b"x" * 5000, mtime=0)[:-12], "gzip"), (b"x", "br")],
 )
 def test_a_body_that_is_not_what_its_encoding_says_is_refused(client: FlaskClient, body: bytes, encoding: str) -> None:
     assert client.post("/count", data=body, headers={"Content-Encoding": encoding}).status_code == 400
